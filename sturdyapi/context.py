@@ -1,13 +1,14 @@
 """What is known about the request in hand: its id, its user, and whatever `bind()` adds.
 
-There is one mutable mapping a request, held by a context variable. A thread that FastAPI starts for a
-`def` endpoint or dependency gets a copy of the variable but the same mapping, so that what it binds is
-seen by everyone who serves the request, the access line included.
+There is one mutable mapping a request, held by a context variable. A thread that FastAPI starts for
+a
+`def` endpoint or dependency gets a copy of the variable but the same mapping, so that what it binds
+is seen by everyone who serves the request, the access line included.
 """
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar, Token
 from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -28,8 +29,8 @@ _fields: ContextVar[dict[str, Any] | None] = ContextVar("sturdyapi_context", def
 def bind(**fields: Any) -> None:
     """Add fields to every log line of this request from here on, its access line included.
 
-    Works from `async def` and `def` endpoints, dependencies and `run_blocking`. Outside a request the
-    fields stay with the current task.
+    Works from `async def` and `def` endpoints, dependencies and `run_blocking`. Outside a request
+    the fields stay with the current task.
     """
     current = _fields.get()
     if current is None:
@@ -48,12 +49,10 @@ def bound(**fields: Any) -> Iterator[None]:
     try:
         yield
     finally:
-        try:
+        # A generator dependency may be closed in another context than it was opened in:
+        # there the variable was never set, so nothing is left to undo.
+        with suppress(ValueError):
             _fields.reset(token)
-        except ValueError:
-            # A generator dependency may be closed in another context than it was opened in:
-            # there the variable was never set, so nothing is left to undo.
-            pass
 
 
 def context_fields() -> Mapping[str, Any]:
@@ -71,8 +70,9 @@ async def run_blocking(function: Callable[P, T], /, *args: P.args, **kwargs: P.k
     """Run a blocking function in a thread and return its result; the loop stays free.
 
     The request's context goes along, so that log lines and `bind()` in the thread belong to the
-    request. The threads are those that FastAPI uses for `def` endpoints (`create_app(threads=...)`).
-    A cancelled caller waits until the function ends, since a thread can't be stopped.
+    request. The threads are those that FastAPI uses for `def` endpoints
+    (`create_app(threads=...)`). A cancelled caller waits until the function ends, since a thread
+    can't be stopped.
     """
     return await to_thread.run_sync(partial(function, *args, **kwargs))
 

@@ -1,7 +1,7 @@
 """Every error and warning of SturdyAPI.
 
-A fault of the programmer is raised while the app is built; a fault of a client becomes an HTTP error
-at request time. The two share no base class with a status code.
+A fault of the programmer is raised while the app is built; a fault of a client becomes an HTTP
+error at request time. The two share no base class with a status code.
 """
 
 from __future__ import annotations
@@ -147,7 +147,10 @@ class SettingsError(SturdyError, ValueError):
         lines = [f"{self.settings_class}: {things} with the settings", ""]
         lines += [f"  {problem}" for problem in self.problems]
         if self.skipped_checks:
-            lines += ["", "  Not checked until the above is right: " + ", ".join(self.skipped_checks)]
+            lines += [
+                "",
+                "  Not checked until the above is right: " + ", ".join(self.skipped_checks),
+            ]
         return "\n".join(lines)
 
 

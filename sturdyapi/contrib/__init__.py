@@ -1,1 +1,4 @@
-"""Adapters to databases, brokers and services. Each needs an extra; none acts by being installed."""
+"""Adapters to databases, brokers and services.
+
+Each needs an extra; none acts by being installed.
+"""

@@ -1,0 +1,375 @@
+"""`create_app()`: FastAPI with the practices wired in. Each practice has its own module."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from contextlib import asynccontextmanager, contextmanager
+from logging import getLogger
+from typing import TYPE_CHECKING, Any, Literal
+
+from anyio import to_thread
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.routing import Host, Mount
+
+from . import log
+from .apidocs import DocsGate, use_packaged_swagger_ui
+from .exceptions import ConfigurationError, SturdyDeprecationWarning, SturdyWarning, did_you_mean
+from .fastapi_options import FastAPIOptions
+from .health import Health
+from .lifespans import as_lifespans, closing_stack, has_own_lifespan, run_handlers
+from .middleware import Cors, LayerOptions, RequestLayer
+from .problems import describe_problems, exception_handlers
+from .routing import RouteWatch, apply_wire_rules
+from .settings import BaseSettings, secret_values
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+
+    from fastapi import APIRouter
+    from fastapi.types import DecoratedCallable
+    from starlette.types import ASGIApp, Receive, Scope, Send
+    from typing_extensions import Unpack
+
+    from .apidocs import DocsAccess
+    from .lifespans import LifespanLike
+    from .routing import RouteHook, RouteView
+
+__all__ = ["AppOptions", "SturdyAPI", "create_app"]
+
+_DOCS_URLS = ("openapi_url", "docs_url", "redoc_url")
+_log = getLogger("sturdyapi")
+
+
+class AppOptions(FastAPIOptions, total=False):
+    """Keywords of `create_app()` and `SturdyAPI`: ours here, FastAPI's inherited."""
+
+    routers: Sequence[APIRouter]
+    lifespan: LifespanLike | Sequence[LifespanLike] | None
+    docs: DocsAccess | None
+    errors: Literal["problem", "fastapi"]
+    wire: Literal["sturdy", "fastapi"]
+    health: str | None
+    request_id_header: str | None
+    security_headers: bool
+    cors: Cors | Sequence[str] | None
+    logs: bool
+    watch_blocking_seconds: float | None
+    threads: int | None
+    max_body_size: int | None
+    fast: bool
+
+
+class SturdyAPI(FastAPI):
+    """A FastAPI app with the practices on; what `create_app()` returns.
+
+    Attributes:
+        settings: The loaded settings.
+        docs_gate: Who may see the documentation.
+        health: The health endpoints, or `None`.
+    """
+
+    def __init__(
+        self,
+        settings: type[BaseSettings] | BaseSettings = BaseSettings,
+        *,
+        routers: Sequence[APIRouter] = (),
+        lifespan: LifespanLike | Sequence[LifespanLike] | None = None,
+        docs: DocsAccess | None = None,
+        errors: Literal["problem", "fastapi"] = "problem",
+        wire: Literal["sturdy", "fastapi"] = "sturdy",
+        health: str | None = "/health",
+        request_id_header: str | None = "X-Request-ID",
+        security_headers: bool = True,
+        cors: Cors | Sequence[str] | None = None,
+        logs: bool = True,
+        watch_blocking_seconds: float | None = None,
+        threads: int | None = None,
+        max_body_size: int | None = 1024 * 1024,
+        fast: bool = True,
+        **fastapi: Any,
+    ) -> None:
+        """Make an app; the keywords are those of `create_app()`."""
+        _refuse_unknown("errors", errors, ("problem", "fastapi"))
+        _refuse_unknown("wire", wire, ("sturdy", "fastapi"))
+        _refuse_out_of_range(watch_blocking_seconds, threads)
+        self.settings = settings if isinstance(settings, BaseSettings) else settings.load()
+        self._refuse_debug_in_production(fastapi)
+        self.fast = fast
+        self.watch_blocking_seconds = watch_blocking_seconds
+        self.docs_gate = self._make_docs_gate(docs, fastapi)
+        self.health = None if health is None else self._make_health(health)
+        self._answers_problems = errors == "problem"
+        self._described_schema: dict[str, Any] | None = None
+        self._threads = threads
+        self._lifespans = as_lifespans(lifespan)
+        self._opened_by_lifespan = lifespan if isinstance(lifespan, list | tuple) else [lifespan]
+        own_handlers = exception_handlers(problem=self._answers_problems)
+        user_handlers = fastapi.pop("exception_handlers", None) or {}
+        super().__init__(
+            lifespan=self._lifespan,
+            max_body_size=max_body_size,
+            exception_handlers={**own_handlers, **user_handlers},
+            **fastapi,
+        )
+        self.state.settings = self.settings
+        self._outer_middleware = self._make_outer_middleware(cors, request_id_header)
+        self._logs = self._configure_logs() if logs else None
+        self._routes = RouteWatch(self.router, self._route_hooks(wire))
+        self._layer_options = LayerOptions(
+            log=self._logs or log.StdlibLogs(),
+            gate=self.docs_gate,
+            settings=self.settings,
+            refresh=self._routes.refresh,
+            request_id_header=request_id_header,
+            security_headers=security_headers,
+            hsts=self.settings.environment == "production",
+            problems=self._answers_problems,
+        )
+        for router in routers:
+            self.include_router(router)
+
+    # What FastAPI calls while it is built, and for each connection.
+
+    def setup(self) -> None:
+        """Register the documentation's routes, with Swagger UI from this package."""
+        super().setup()
+        use_packaged_swagger_ui(self)
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Return FastAPI's stack with our layer directly inside `ServerErrorMiddleware`."""
+        user_middleware = self.user_middleware
+        self.user_middleware = [*self._outer_middleware, *user_middleware]
+        try:
+            stack = super().build_middleware_stack()
+            outermost = stack if isinstance(stack, ServerErrorMiddleware) else None
+            layer = RequestLayer(
+                stack if outermost is None else outermost.app,
+                server_errors=outermost,
+                user_middleware=self.user_middleware,
+                options=self._layer_options,
+            )
+        finally:
+            self.user_middleware = user_middleware
+        if outermost is None:
+            return layer
+        outermost.app = layer
+        return outermost
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection; health goes past telemetry, middleware and logs."""
+        if scope["type"] == "http" and self.health is not None and self.health.owns(scope):
+            await self.health(scope, receive, send)
+            return
+        await super().__call__(scope, receive, send)
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the OpenAPI document; its errors are those that are sent."""
+        self._routes.refresh()
+        schema = super().openapi()
+        if not self._answers_problems or schema is self._described_schema:
+            return schema
+        self._described_schema = self.openapi_schema = describe_problems(schema)
+        return self._described_schema
+
+    def on_event(self, event_type: str) -> Callable[[DecoratedCallable], DecoratedCallable]:
+        """Register a start-up or shutdown handler; it runs inside the lifespan. Deprecated."""
+        warnings.warn(
+            "on_event leaves open what an earlier handler opened when a later one fails (STY1201). "
+            "Write a lifespan: create_app(lifespan=...).",
+            SturdyDeprecationWarning,
+            stacklevel=2,
+        )
+
+        def decorator(handler: DecoratedCallable) -> DecoratedCallable:
+            self.router.add_event_handler(event_type, handler)
+            return handler
+
+        return decorator
+
+    # The lifespan.
+
+    @asynccontextmanager
+    async def _lifespan(self, _app: FastAPI) -> AsyncIterator[dict[str, Any] | None]:
+        if self._logs is not None:
+            self._logs.take_over()
+        self._announce()
+        self._routes.refresh()
+        async with closing_stack() as stack:
+            stack.enter_context(self._thread_limit())
+            state: dict[str, Any] = {}
+            for lifespan in (*self._lifespans, *self._mounted_lifespans()):
+                state.update(await stack.enter_async_context(lifespan(self)) or {})
+            await run_handlers(self.router.on_startup)
+            stack.push_async_callback(run_handlers, self.router.on_shutdown)
+            with self._ready():
+                yield state or None
+
+    @contextmanager
+    def _ready(self) -> Iterator[None]:
+        if self.health is None:
+            yield
+            return
+        self.health.phase = "ready"
+        try:
+            yield
+        finally:
+            self.health.phase = "draining"
+
+    @contextmanager
+    def _thread_limit(self) -> Iterator[None]:
+        if self._threads is None:
+            yield
+            return
+        limiter = to_thread.current_default_thread_limiter()
+        previous = limiter.total_tokens
+        limiter.total_tokens = self._threads
+        try:
+            yield
+        finally:
+            limiter.total_tokens = previous
+
+    def _mounted_lifespans(self) -> Iterator[Callable[[Any], Any]]:
+        """Yield the lifespans of apps that `create_app` made; others must be listed."""
+        for path, app in self._mounted_apps():
+            if any(app is listed for listed in self._opened_by_lifespan):
+                continue
+            if isinstance(app, SturdyAPI):
+                yield as_lifespans(app)[0]
+            elif has_own_lifespan(app):
+                warnings.warn(
+                    f"The app mounted at '{path}' has a lifespan that nobody runs. "
+                    "List it: create_app(lifespan=[..., that_app]).",
+                    SturdyWarning,
+                    stacklevel=2,
+                )
+
+    def _mounted_apps(self) -> Iterator[tuple[str, Any]]:
+        for context in iter_route_contexts(self.router.routes):
+            route = context.route
+            if isinstance(route, Mount):
+                # What was mounted, without the middleware of the mount.
+                yield context.path or "", route._base_app  # noqa: SLF001
+            elif isinstance(route, Host):
+                yield route.host, route.app
+
+    def _announce(self) -> None:
+        _log.info("%s: %s", self._environment_words(), self._docs_words())
+
+    def _environment_words(self) -> str:
+        environment = str(self.settings.environment)
+        if self.settings.environment_is_set:
+            return environment
+        return f"{environment} (FASTAPI_ENV not set)"
+
+    def _docs_words(self) -> str:
+        if self.docs_gate.access is False:
+            return "docs off; for development use `fastapi dev`"
+        if not self.docs_gate.explicit:
+            return f"docs at {self.docs_url}"
+        if self.docs_gate.access is True:
+            return f"docs are public at {self.docs_url or self.openapi_url}"
+        return f"docs at {self.docs_url or self.openapi_url}, behind a dependency"
+
+    # Parts that are made once.
+
+    def _refuse_debug_in_production(self, fastapi: dict[str, Any]) -> None:
+        if fastapi.get("debug") and self.settings.environment == "production":
+            raise ConfigurationError(
+                "debug=True shows source code to clients, and the environment is production. "
+                "Remove it, or set FASTAPI_ENV=development."
+            )
+
+    def _make_docs_gate(self, docs: DocsAccess | None, fastapi: dict[str, Any]) -> DocsGate:
+        if docs is None and any(fastapi.get(url) is not None for url in _DOCS_URLS):
+            docs = True
+        access = self.settings.environment == "development" if docs is None else docs
+        if access is False:
+            fastapi.update(dict.fromkeys(_DOCS_URLS))
+        return DocsGate(access, explicit=docs is not None, overrides_provider=self)
+
+    def _make_health(self, prefix: str) -> Health:
+        if not prefix.startswith("/") or prefix.endswith("/"):
+            raise ConfigurationError(
+                f"health= is '{prefix}'; it must start with '/' and not end with one, such as "
+                "'/health'. None turns it off."
+            )
+        return Health(prefix, detailed=self.settings.environment == "development")
+
+    def _make_outer_middleware(
+        self, cors: Cors | Sequence[str] | None, request_id_header: str | None
+    ) -> list[Middleware]:
+        """Return what stands around the user's own middleware."""
+        outer: list[Middleware] = []
+        if self.settings.trusted_hosts:
+            outer.append(
+                Middleware(TrustedHostMiddleware, allowed_hosts=self.settings.trusted_hosts)
+            )
+        if cors is None and self.settings.cors_origins:
+            cors = self.settings.cors_origins
+        if cors is not None:
+            options = cors if isinstance(cors, Cors) else Cors(origins=cors)
+            outer.append(Middleware(CORSMiddleware, **options.keywords(request_id_header)))
+        return outer
+
+    def _configure_logs(self) -> log.Logs:
+        return log.configure(
+            environment=self.settings.environment,
+            level=self.settings.log_level,
+            format=self.settings.log_format,
+            secrets=secret_values(self.settings),
+            service=self.title,
+        )
+
+    def _route_hooks(self, wire: str) -> list[RouteHook]:
+        hooks: list[RouteHook] = []
+        if wire == "sturdy":
+            hooks.append(apply_wire_rules)
+        if self.health is not None:
+            hooks.append(self._yield_health_path)
+        return hooks
+
+    def _yield_health_path(self, view: RouteView) -> None:
+        if self.health is not None:
+            self.health.yield_path(view.state.path_format)
+
+
+def create_app(
+    settings: type[BaseSettings] | BaseSettings = BaseSettings, **options: Unpack[AppOptions]
+) -> SturdyAPI:
+    """Return a FastAPI app with the practices on.
+
+    Every keyword of `FastAPI(...)` is taken as well, and wins over what is decided here.
+
+    Args:
+        settings: A class, loaded now, so that a bad environment fails at once; or an instance.
+        **options: See `AppOptions` and `docs/reference/create-app.md`.
+
+    Raises:
+        SettingsError: The environment is incomplete or wrong; lists every problem, no value.
+        ConfigurationError: A keyword, or a combination of them, is refused.
+    """
+    return SturdyAPI(settings, **options)
+
+
+def _refuse_unknown(keyword: str, value: object, known: tuple[str, ...]) -> None:
+    if value not in known:
+        choices = " or ".join(f"'{choice}'" for choice in known)
+        raise ConfigurationError(
+            f"{keyword}={value!r} is not known. Use {choices}.{did_you_mean(str(value), known)}"
+        )
+
+
+def _refuse_out_of_range(watch_blocking_seconds: float | None, threads: int | None) -> None:
+    if watch_blocking_seconds is not None and not 0 <= watch_blocking_seconds < math.inf:
+        raise ConfigurationError(
+            f"watch_blocking_seconds={watch_blocking_seconds} is out of range. "
+            "Give seconds from 0 (off)."
+        )
+    if threads is not None and threads < 1:
+        raise ConfigurationError(f"threads={threads} is out of range. Give at least 1 thread.")

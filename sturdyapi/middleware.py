@@ -1,0 +1,488 @@
+"""The one layer that every request passes, and the options of CORS.
+
+The layer stands directly inside Starlette's `ServerErrorMiddleware`, so that whatever is added to
+the app, by its author or by an instrumentation, is inside it, and nothing that answers is outside.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote
+
+from starlette._utils import is_async_callable
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+
+from .context import enter_request, leave_request
+from .exceptions import ConfigurationError, UnavailableError
+from .problems import problem_response, unavailable_response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from starlette.middleware import Middleware
+    from starlette.middleware.errors import ServerErrorMiddleware
+    from starlette.responses import Response
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+__all__ = ["Cors", "RequestLayer", "RequestLog"]
+
+EXCHANGE_KEY = "sturdyapi.exchange"
+"""Scope key of the request in hand; a mounted app finds its parent's there."""
+SETTINGS_KEY = "sturdyapi.settings"
+"""Scope key of the settings of the innermost SturdyAPI app."""
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
+_NO_TRACE = b"0" * 32
+_NO_SPAN = b"0" * 16
+
+_SECURITY_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"strict-origin-when-cross-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+)
+_HSTS = (b"strict-transport-security", b"max-age=31536000")
+# Restricts only what no page of its own needs: scripts and styles stay the page's business.
+_CSP = (b"content-security-policy", b"object-src 'none'; base-uri 'self'; frame-ancestors 'none'")
+
+_CLIENT_LEFT = 499
+"""Status in the access line of a request that ended without an answer."""
+_NORMAL_CLOSE = 1000
+_ABNORMAL_CLOSE = 1006
+_INTERNAL_ERROR_CLOSE = 1011
+_NOTHING: dict[str, Any] = {}
+_TOO_LARGE = PlainTextResponse("Content Too Large", status_code=413)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cors:
+    """What browsers on other origins may do; the fields are those of Starlette's `CORSMiddleware`.
+
+    Raises:
+        ConfigurationError: `origins` contains `*` while credentials are allowed: every site could
+            then act as the user.
+    """
+
+    origins: Sequence[str]
+    """Scheme, host and port, such as `https://app.example.com`; `*` for a public API."""
+    credentials: bool = False
+    methods: Sequence[str] = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
+    headers: Sequence[str] = ("Authorization", "Content-Type")
+    expose_headers: Sequence[str] = ()
+    """Response headers that scripts may read, next to the request id."""
+    max_age_seconds: int = 600
+
+    def __post_init__(self) -> None:
+        if isinstance(self.origins, str):
+            raise ConfigurationError(
+                f"cors= takes a list of origins, not the text '{self.origins}'. "
+                f"Write ['{self.origins}']."
+            )
+        if self.credentials and "*" in self.origins:
+            raise ConfigurationError(
+                "cors= allows every origin ('*') together with credentials: any site could act as "
+                "the user. List the origins, or leave credentials off."
+            )
+        for origin in self.origins:
+            if origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s]+", origin):
+                raise ConfigurationError(
+                    f"cors= has '{origin}', which is not an origin. "
+                    "Write scheme, host and port without a path, such as 'https://app.example.com'."
+                )
+
+    def keywords(self, request_id_header: str | None) -> dict[str, Any]:
+        """Return the keywords of `CORSMiddleware`; scripts may read the request id."""
+        exposed = [*self.expose_headers, *([request_id_header] if request_id_header else [])]
+        return {
+            "allow_origins": list(self.origins),
+            "allow_credentials": self.credentials,
+            "allow_methods": list(self.methods),
+            "allow_headers": list(self.headers),
+            "expose_headers": exposed,
+            "max_age": self.max_age_seconds,
+        }
+
+
+class RequestLog(Protocol):
+    """Where the layer writes; see `sturdyapi.log`."""
+
+    def access(
+        self,
+        *,
+        method: str,
+        route: str | None,
+        path: str,
+        status: int,
+        duration_seconds: float,
+        client: str | None,
+        fields: Mapping[str, Any],
+    ) -> None:
+        """Write the line of one request."""
+
+    def websocket(
+        self,
+        *,
+        route: str | None,
+        path: str,
+        code: int | None,
+        duration_seconds: float,
+        client: str | None,
+        fields: Mapping[str, Any],
+    ) -> None:
+        """Write the line of one websocket, at its close."""
+
+    def exception(self, error: BaseException, message: str, *, fields: Mapping[str, Any]) -> None:
+        """Write an unhandled error with its traceback."""
+
+
+class Gate(Protocol):
+    """Decides about responses that not everyone may see; see `sturdyapi.apidocs`."""
+
+    def guards(self, scope: Scope) -> bool:
+        """Tell whether the matched endpoint is one that the gate decides about."""
+
+    async def decide(self, scope: Scope, receive: Receive) -> ASGIApp | None:
+        """Return what to send in place of the guarded response, or `None` to let it through."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerOptions:
+    """How the layer behaves; made once by the app."""
+
+    log: RequestLog
+    gate: Gate
+    settings: object
+    refresh: Callable[[], None]
+    """Called before a request is routed, to notice new routes."""
+    request_id_header: str | None
+    security_headers: bool
+    hsts: bool
+    """Tell browsers that came over https to stay there."""
+    problems: bool
+    """Answer with problem documents."""
+
+
+class RequestLayer:
+    """Request ids, security headers, the access line, the docs gate and the last-resort 500."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        server_errors: ServerErrorMiddleware | None,
+        user_middleware: Sequence[Middleware],
+        options: LayerOptions,
+    ) -> None:
+        """Wrap `app`.
+
+        Args:
+            app: What stands inside.
+            server_errors: Starlette's outermost layer, whose handler and debug page are used.
+            user_middleware: The app's own middleware; its CORS is replayed over our answers.
+            options: How to behave.
+        """
+        self.app = app
+        self.options = options
+        self.lines = options.log
+        self._server_errors = server_errors
+        self._cors = _cors_replay(user_middleware)
+        header = options.request_id_header
+        self.request_id_header = None if header is None else header.lower().encode("latin-1")
+        self.security_headers = _SECURITY_HEADERS if options.security_headers else ()
+        self.security_names = frozenset(name for name, _ in self.security_headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        scope[SETTINGS_KEY] = self.options.settings
+        self.options.refresh()
+        if EXCHANGE_KEY in scope:
+            await self._serve_mounted(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._serve_request(scope, receive, send)
+        else:
+            await self._serve_websocket(scope, receive, send)
+
+    async def _serve_request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = _Exchange(self, scope, receive, send)
+        scope[EXCHANGE_KEY] = exchange
+        token = enter_request(exchange.fields)
+        try:
+            await self.app(scope, receive, exchange.send)
+        except Exception as error:
+            await self._fail(error, exchange, scope)
+            raise
+        finally:
+            exchange.finish()
+            leave_request(token)
+
+    async def _serve_mounted(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve an app mounted in another SturdyAPI: the parent's exchange does all but errors."""
+        exchange = scope[EXCHANGE_KEY]
+        try:
+            await self.app(scope, receive, send)
+        except Exception as error:
+            if isinstance(exchange, _Exchange):
+                await self._fail(error, exchange, scope)
+            raise
+
+    async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = _WebSocketExchange(self, scope, receive, send)
+        scope[EXCHANGE_KEY] = exchange
+        token = enter_request(exchange.fields)
+        try:
+            await self.app(scope, exchange.receive, exchange.send)
+        except Exception as error:
+            exchange.code = _INTERNAL_ERROR_CLOSE
+            self.lines.exception(error, _unhandled(scope), fields=exchange.fields)
+            raise
+        finally:
+            exchange.finish()
+            leave_request(token)
+
+    async def _fail(self, error: Exception, exchange: _Exchange, scope: Scope) -> None:
+        """Log an unhandled error once, and answer if nothing has been sent.
+
+        Starlette would answer outside this layer, without request id and CORS headers. It still
+        gets the error, sees that the response has started, and only hands it on to the server.
+        """
+        if exchange.failure is not error:
+            exchange.failure = error
+            self.lines.exception(error, _unhandled(scope), fields=exchange.fields)
+        if exchange.status is None:
+            request = Request(scope, exchange.receive)
+            await self.respond(await self._error_response(request, error), exchange, scope)
+
+    async def _error_response(self, request: Request, error: Exception) -> Response:
+        """Choose as Starlette does: debug page, the user's own handler, the plain 500."""
+        if isinstance(error, UnavailableError):
+            return unavailable_response(error, problem=self.options.problems)
+        outer = self._server_errors
+        if outer is not None and outer.debug:
+            return outer.debug_response(request, error)
+        if outer is not None and outer.handler is not None:
+            if is_async_callable(outer.handler):
+                return await outer.handler(request, error)  # type: ignore[no-any-return]
+            return await run_in_threadpool(outer.handler, request, error)  # type: ignore[arg-type]
+        if self.options.problems:
+            return problem_response(500)
+        return PlainTextResponse("Internal Server Error", status_code=500)
+
+    async def respond(self, response: ASGIApp, exchange: _Exchange, scope: Scope) -> None:
+        """Return a new list with our headers where absent: a response can be sent again."""
+        app = response if self._cors is None else self._cors(response)
+        await app(scope, exchange.receive, exchange.deliver)
+
+
+def _cors_replay(middleware: Sequence[Middleware]) -> Callable[[ASGIApp], ASGIApp] | None:
+    for cls, args, kwargs in middleware:
+        if isinstance(cls, type) and issubclass(cls, CORSMiddleware):
+            return partial(_make_middleware, cls, args, kwargs)
+    return None
+
+
+def _make_middleware(
+    cls: type[CORSMiddleware], args: Sequence[Any], kwargs: Mapping[str, Any], app: ASGIApp
+) -> ASGIApp:
+    return cls(app, *args, **kwargs)
+
+
+def _is_body_limit(message: Message) -> bool:
+    """Recognise the answer of Starlette's body limit, given outside every exception handler."""
+    status: int = message["status"]
+    return status == _TOO_LARGE.status_code and message["headers"] == _TOO_LARGE.raw_headers
+
+
+class _Exchange:
+    """One request and its response.
+
+    Attributes:
+        fields: The request's log fields; what `bind()` changes.
+        failure: The unhandled error that was logged, if any.
+        status: Of the response, once it has started.
+    """
+
+    __slots__ = (
+        "_layer", "_replaced", "_scope", "_send", "_started_at", "_written", "failure", "fields",
+        "receive", "status",
+    )  # fmt: skip
+
+    def __init__(self, layer: RequestLayer, scope: Scope, receive: Receive, send: Send) -> None:
+        self._started_at = perf_counter()
+        self._layer = layer
+        self._scope = scope
+        self._send = send
+        self._replaced = False
+        self._written = False
+        self.receive = receive
+        self.failure: Exception | None = None
+        self.status: int | None = None
+        self.fields = _identify(scope, layer.request_id_header)
+
+    async def send(self, message: Message) -> None:
+        """Take a message of the app, and deliver it or what must be sent in its place."""
+        if self._replaced:
+            return
+        if message["type"] == "http.response.start":
+            replacement = await self._replacement(message)
+            if replacement is not None:
+                self._replaced = True
+                await self._layer.respond(replacement, self, self._scope)
+                return
+        await self.deliver(message)
+
+    async def _replacement(self, message: Message) -> ASGIApp | None:
+        options = self._layer.options
+        if options.gate.guards(self._scope):
+            return await options.gate.decide(self._scope, self.receive)
+        if options.problems and _is_body_limit(message):
+            return problem_response(_TOO_LARGE.status_code)
+        return None
+
+    async def deliver(self, message: Message) -> None:
+        """Hand a message to the server, with our headers; write the access line after the last."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = self._complete(message.get("headers", ()))
+            await self._send(message)
+            return
+        await self._send(message)
+        if not message.get("more_body", False):
+            self.finish()
+
+    def _complete(self, sent: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """Return a new list with our headers where they are absent: responses are used again."""
+        layer = self._layer
+        headers = list(sent)
+        present = {name.lower(): value for name, value in headers}
+        if layer.security_headers:
+            if present.keys().isdisjoint(layer.security_names):
+                headers += layer.security_headers
+            else:
+                headers += [pair for pair in layer.security_headers if pair[0] not in present]
+            if present.get(b"content-type", b"").startswith(b"text/html"):
+                _add_absent(headers, present, _CSP)
+            if layer.options.hsts and self._scope["scheme"] == "https":
+                _add_absent(headers, present, _HSTS)
+        name = layer.request_id_header
+        if name is not None and name not in present:
+            headers.append((name, self.fields["request_id"].encode("latin-1")))
+        return headers
+
+    def finish(self) -> None:
+        """Write the access line, once."""
+        if self._written:
+            return
+        self._written = True
+        scope = self._scope
+        self._layer.lines.access(
+            method=scope["method"],
+            route=_route_template(scope),
+            path=_raw_path(scope),
+            status=_CLIENT_LEFT if self.status is None else self.status,
+            duration_seconds=perf_counter() - self._started_at,
+            client=_client(scope),
+            fields=self.fields,
+        )
+
+
+class _WebSocketExchange:
+    """One websocket, of which one line is written at its close."""
+
+    def __init__(self, layer: RequestLayer, scope: Scope, receive: Receive, send: Send) -> None:
+        self._started_at = perf_counter()
+        self._layer = layer
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self.code: int | None = None
+        self.fields = _identify(scope, layer.request_id_header)
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "websocket.disconnect" and self.code is None:
+            self.code = message.get("code", _ABNORMAL_CLOSE)
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "websocket.close" and self.code is None:
+            self.code = message.get("code", _NORMAL_CLOSE)
+        await self._send(message)
+
+    def finish(self) -> None:
+        self._layer.lines.websocket(
+            route=_route_template(self._scope),
+            path=_raw_path(self._scope),
+            code=self.code,
+            duration_seconds=perf_counter() - self._started_at,
+            client=_client(self._scope),
+            fields=self.fields,
+        )
+
+
+def _identify(scope: Scope, request_id_header: bytes | None) -> dict[str, Any]:
+    """Return the first log fields of a connection: its id, and the caller's trace if it has one."""
+    headers = dict(scope["headers"])
+    sent = headers.get(request_id_header, b"") if request_id_header is not None else b""
+    if sent and _REQUEST_ID.fullmatch(sent):
+        fields = {"request_id": sent.decode("ascii")}
+    else:
+        fields = {"request_id": os.urandom(16).hex()}
+    traceparent = headers.get(b"traceparent")
+    if traceparent is not None and (match := _TRACEPARENT.fullmatch(traceparent)):
+        trace_id, span_id = match.groups()
+        if trace_id != _NO_TRACE and span_id != _NO_SPAN:
+            fields["trace_id"] = trace_id.decode("ascii")
+            fields["span_id"] = span_id.decode("ascii")
+    return fields
+
+
+def _add_absent(
+    headers: list[tuple[bytes, bytes]], present: Mapping[bytes, bytes], pair: tuple[bytes, bytes]
+) -> None:
+    if pair[0] not in present:
+        headers.append(pair)
+
+
+def _route_template(scope: Scope) -> str | None:
+    """Return the matched route's path as declared, prefixes included; `None` when none matched."""
+    route = scope.get("route")
+    if route is None:
+        return None
+    # FastAPI keeps included routes as they were declared, and the prefixed path beside them.
+    included = scope.get("fastapi", _NOTHING).get("effective_route_context")
+    if included is not None and included.original_route is route:
+        route = included
+    path: str | None = getattr(route, "path_format", None) or getattr(route, "path", None)
+    root = scope.get("root_path", "")
+    mounted_at = root[len(scope.get("app_root_path", root)) :]
+    return path if path is None or not mounted_at else mounted_at + path
+
+
+def _raw_path(scope: Scope) -> str:
+    """Return the path as the client wrote it, escapes and all, without the query string."""
+    raw = scope.get("raw_path")
+    if raw is None:
+        return quote(scope["path"])
+    return raw.partition(b"?")[0].decode("latin-1")  # type: ignore[no-any-return]
+
+
+def _client(scope: Scope) -> str | None:
+    client = scope.get("client")
+    return client[0] if client else None
+
+
+def _unhandled(scope: Scope) -> str:
+    method = scope.get("method", "WEBSOCKET")
+    return f"Unhandled error in {method} {_route_template(scope) or _raw_path(scope)}"
