@@ -1,7 +1,7 @@
 """FastAPI with fifteen production practices on by default.
 
-Nothing is read, connected or configured by an import. The names below are loaded when they are first
-used (PEP 562), so that a tool that needs one module does not pay for the rest.
+Nothing is read, connected or configured by an import. The names below are loaded when they are
+first used (PEP 562), so that a tool that needs one module does not pay for the rest.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from contextlib import asynccontextmanager, contextmanager
 from logging import getLogger
@@ -15,7 +16,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.routing import Host, Mount
+from starlette.routing import Host, Mount, Router
 
 from . import log
 from .apidocs import DocsGate, use_packaged_swagger_ui
@@ -23,7 +24,7 @@ from .exceptions import ConfigurationError, SturdyDeprecationWarning, SturdyWarn
 from .fastapi_options import FastAPIOptions
 from .health import Health
 from .lifespans import as_lifespans, closing_stack, has_own_lifespan, run_handlers
-from .middleware import Cors, LayerOptions, RequestLayer
+from .middleware import Cors, LayerOptions, RequestLayer, ScopeKeeper, omit_access_line
 from .problems import describe_problems, exception_handlers
 from .routing import RouteWatch, apply_wire_rules
 from .settings import BaseSettings, secret_values
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from fastapi import APIRouter
     from fastapi.types import DecoratedCallable
+    from starlette.routing import BaseRoute
     from starlette.types import ASGIApp, Receive, Scope, Send
     from typing_extensions import Unpack
 
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["AppOptions", "SturdyAPI", "create_app"]
 
 _DOCS_URLS = ("openapi_url", "docs_url", "redoc_url")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _log = getLogger("sturdyapi")
 
 
@@ -98,6 +101,7 @@ class SturdyAPI(FastAPI):
         _refuse_unknown("errors", errors, ("problem", "fastapi"))
         _refuse_unknown("wire", wire, ("sturdy", "fastapi"))
         _refuse_out_of_range(watch_blocking_seconds, threads)
+        _refuse_bad_header_name(request_id_header)
         self.settings = settings if isinstance(settings, BaseSettings) else settings.load()
         self._refuse_debug_in_production(fastapi)
         self.fast = fast
@@ -144,7 +148,8 @@ class SturdyAPI(FastAPI):
     def build_middleware_stack(self) -> ASGIApp:
         """Return FastAPI's stack with our layer directly inside `ServerErrorMiddleware`."""
         user_middleware = self.user_middleware
-        self.user_middleware = [*self._outer_middleware, *user_middleware]
+        keeper = [Middleware(ScopeKeeper)] if user_middleware else []
+        self.user_middleware = [*self._outer_middleware, *user_middleware, *keeper]
         try:
             stack = super().build_middleware_stack()
             outermost = stack if isinstance(stack, ServerErrorMiddleware) else None
@@ -159,14 +164,25 @@ class SturdyAPI(FastAPI):
         if outermost is None:
             return layer
         outermost.app = layer
+        if outermost.handler is not None:
+            outermost.handler = layer.handle_outside
         return outermost
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection; health goes past telemetry, middleware and logs."""
-        if scope["type"] == "http" and self.health is not None and self.health.owns(scope):
-            await self.health(scope, receive, send)
+        health = self._health_for(scope)
+        if health is None:
+            await super().__call__(scope, receive, send)
             return
-        await super().__call__(scope, receive, send)
+        omit_access_line(scope)
+        await health(scope, receive, send)
+
+    def _health_for(self, scope: Scope) -> Health | None:
+        if scope["type"] != "http" or self.health is None or not self.health.owns(scope):
+            return None
+        # The app may have got a route of its own there since the last request.
+        self._routes.refresh()
+        return self.health if self.health.owns(scope) else None
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document; its errors are those that are sent."""
@@ -195,7 +211,7 @@ class SturdyAPI(FastAPI):
     # The lifespan.
 
     @asynccontextmanager
-    async def _lifespan(self, _app: FastAPI) -> AsyncIterator[dict[str, Any] | None]:
+    async def _lifespan(self, _app: FastAPI) -> AsyncIterator[Any]:
         if self._logs is not None:
             self._logs.take_over()
         self._announce()
@@ -203,8 +219,11 @@ class SturdyAPI(FastAPI):
         async with closing_stack() as stack:
             stack.enter_context(self._thread_limit())
             state: dict[str, Any] = {}
-            for lifespan in (*self._lifespans, *self._mounted_lifespans()):
-                state.update(await stack.enter_async_context(lifespan(self)) or {})
+            for lifespan in self._lifespans:
+                state = {**state, **(await stack.enter_async_context(lifespan(self)) or {})}
+            for lifespan in self._mounted_lifespans():
+                # Mounting an app must not change what this one's requests see.
+                state = {**(await stack.enter_async_context(lifespan(self)) or {}), **state}
             await run_handlers(self.router.on_startup)
             stack.push_async_callback(run_handlers, self.router.on_shutdown)
             with self._ready():
@@ -236,9 +255,11 @@ class SturdyAPI(FastAPI):
 
     def _mounted_lifespans(self) -> Iterator[Callable[[Any], Any]]:
         """Yield the lifespans of apps that `create_app` made; others must be listed."""
-        for path, app in self._mounted_apps():
-            if any(app is listed for listed in self._opened_by_lifespan):
+        opened = list(self._opened_by_lifespan)
+        for path, app in _mounted_apps(self.router.routes):
+            if any(app is each for each in opened):
                 continue
+            opened.append(app)
             if isinstance(app, SturdyAPI):
                 yield as_lifespans(app)[0]
             elif has_own_lifespan(app):
@@ -248,15 +269,6 @@ class SturdyAPI(FastAPI):
                     SturdyWarning,
                     stacklevel=2,
                 )
-
-    def _mounted_apps(self) -> Iterator[tuple[str, Any]]:
-        for context in iter_route_contexts(self.router.routes):
-            route = context.route
-            if isinstance(route, Mount):
-                # What was mounted, without the middleware of the mount.
-                yield context.path or "", route._base_app  # noqa: SLF001
-            elif isinstance(route, Host):
-                yield route.host, route.app
 
     def _announce(self) -> None:
         _log.info("%s: %s", self._environment_words(), self._docs_words())
@@ -268,13 +280,16 @@ class SturdyAPI(FastAPI):
         return f"{environment} (FASTAPI_ENV not set)"
 
     def _docs_words(self) -> str:
-        if self.docs_gate.access is False:
-            return "docs off; for development use `fastapi dev`"
-        if not self.docs_gate.explicit:
-            return f"docs at {self.docs_url}"
-        if self.docs_gate.access is True:
-            return f"docs are public at {self.docs_url or self.openapi_url}"
-        return f"docs at {self.docs_url or self.openapi_url}, behind a dependency"
+        gate = self.docs_gate
+        url = self.openapi_url and (self.docs_url or self.redoc_url or self.openapi_url)
+        if gate.access is False or not url:
+            is_chosen = gate.explicit or self.settings.environment == "development"
+            return "docs off" if is_chosen else "docs off; for development use `fastapi dev`"
+        if not gate.explicit:
+            return f"docs at {url}"
+        if gate.access is True:
+            return f"docs are public at {url}"
+        return f"docs at {url}, behind a dependency"
 
     # Parts that are made once.
 
@@ -357,6 +372,21 @@ def create_app(
     return SturdyAPI(settings, **options)
 
 
+def _mounted_apps(routes: Sequence[BaseRoute]) -> Iterator[tuple[str, Any]]:
+    """Yield what is mounted, and where, without the middleware of the mount."""
+    for context in iter_route_contexts(routes):
+        route = context.route
+        if isinstance(route, Mount):
+            path, app = context.path or "", route._base_app  # noqa: SLF001
+        elif isinstance(route, Host):
+            path, app = route.host, route.app
+        else:
+            continue
+        yield path, app
+        if isinstance(app, Router):
+            yield from ((path + inner, each) for inner, each in _mounted_apps(app.routes))
+
+
 def _refuse_unknown(keyword: str, value: object, known: tuple[str, ...]) -> None:
     if value not in known:
         choices = " or ".join(f"'{choice}'" for choice in known)
@@ -373,3 +403,11 @@ def _refuse_out_of_range(watch_blocking_seconds: float | None, threads: int | No
         )
     if threads is not None and threads < 1:
         raise ConfigurationError(f"threads={threads} is out of range. Give at least 1 thread.")
+
+
+def _refuse_bad_header_name(request_id_header: str | None) -> None:
+    if request_id_header is not None and not _HEADER_NAME.fullmatch(request_id_header):
+        raise ConfigurationError(
+            f"request_id_header={request_id_header!r} is not the name of a header. "
+            "Use letters, digits and '-', such as 'X-Request-ID'; None turns it off."
+        )

@@ -17,6 +17,7 @@ __all__ = [
     "ConfigurationError",
     "FieldCollisionError",
     "MissingExtraError",
+    "ReservedVariableError",
     "SettingProblem",
     "SettingsError",
     "SturdyDeprecationWarning",
@@ -120,6 +121,23 @@ class SettingProblem:
         return f"{self.variable}: {self.problem}; expected {self.expected}"
 
 
+class ReservedVariableError(SturdyError, TypeError):
+    """A field of a settings class would be filled by a variable that every shell sets."""
+
+    def __init__(self, settings_class: str, field: str, variable: str) -> None:
+        super().__init__(settings_class, field, variable)
+        self.settings_class = settings_class
+        self.field = field
+        self.variable = variable
+
+    def __str__(self) -> str:
+        return (
+            f"Field '{self.field}' of {self.settings_class} would be filled by {self.variable}, "
+            f"which the shell or the system sets for its own use. Rename the field, or give the "
+            f"class a prefix: model_config = SettingsConfigDict(env_prefix='APP_')."
+        )
+
+
 class SettingsError(SturdyError, ValueError):
     """The settings can't be loaded; lists every problem at once and no value.
 
@@ -156,5 +174,8 @@ class SettingsError(SturdyError, ValueError):
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ` Did you mean 'x'?` for a near miss of a known name, else an empty string."""
-    near = get_close_matches(name, list(known), n=1)
+    names = list(known)
+    # `prod` is too far from `production` for difflib.
+    longer = [each for each in names if name and each.startswith(name)]
+    near = longer if len(longer) == 1 else get_close_matches(name, names, n=1)
     return f" Did you mean '{near[0]}'?" if near else ""

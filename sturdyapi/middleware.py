@@ -17,12 +17,14 @@ from urllib.parse import quote
 from starlette._utils import is_async_callable
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse
+from starlette.websockets import WebSocketDisconnect
 
 from .context import enter_request, leave_request
 from .exceptions import ConfigurationError, UnavailableError
 from .problems import problem_response, unavailable_response
+from .settings import SCOPE_KEY as SETTINGS_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -36,11 +38,15 @@ __all__ = ["Cors", "RequestLayer", "RequestLog"]
 
 EXCHANGE_KEY = "sturdyapi.exchange"
 """Scope key of the request in hand; a mounted app finds its parent's there."""
-SETTINGS_KEY = "sturdyapi.settings"
-"""Scope key of the settings of the innermost SturdyAPI app."""
 
+# What a browser sends; anything else would be compared with it in vain.
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._~:\[\]-]+")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
-_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
+# Version ff is forbidden; version 00 has nothing behind its flags (W3C Trace Context, 3.2.2).
+_TRACEPARENT = re.compile(
+    rb"(?!ff|00.{54})[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?"
+)
+_PRINTABLE = bytes(range(0x21, 0x7F)).decode()
 _NO_TRACE = b"0" * 32
 _NO_SPAN = b"0" * 16
 
@@ -93,10 +99,11 @@ class Cors:
                 "the user. List the origins, or leave credentials off."
             )
         for origin in self.origins:
-            if origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s]+", origin):
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
                 raise ConfigurationError(
                     f"cors= has '{origin}', which is not an origin. "
-                    "Write scheme, host and port without a path, such as 'https://app.example.com'."
+                    "Write scheme, host and port in small letters, such as "
+                    "'https://app.example.com'."
                 )
 
     def keywords(self, request_id_header: str | None) -> dict[str, Any]:
@@ -147,6 +154,9 @@ class RequestLog(Protocol):
 class Gate(Protocol):
     """Decides about responses that not everyone may see; see `sturdyapi.apidocs`."""
 
+    explicit: bool
+    """Chosen by the app's author, who decides for the apps mounted inside as well."""
+
     def guards(self, scope: Scope) -> bool:
         """Tell whether the matched endpoint is one that the gate decides about."""
 
@@ -194,6 +204,7 @@ class RequestLayer:
         self.options = options
         self.lines = options.log
         self._server_errors = server_errors
+        self._handler = None if server_errors is None else server_errors.handler
         self._cors = _cors_replay(user_middleware)
         header = options.request_id_header
         self.request_id_header = None if header is None else header.lower().encode("latin-1")
@@ -221,7 +232,7 @@ class RequestLayer:
         try:
             await self.app(scope, receive, exchange.send)
         except Exception as error:
-            await self._fail(error, exchange, scope)
+            await self._fail(error, exchange, exchange.deliver)
             raise
         finally:
             exchange.finish()
@@ -230,11 +241,17 @@ class RequestLayer:
     async def _serve_mounted(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve an app mounted in another SturdyAPI: the parent's exchange does all but errors."""
         exchange = scope[EXCHANGE_KEY]
+        exchange.scope = scope
+        if not isinstance(exchange, _Exchange):
+            await self.app(scope, receive, send)
+            return
+        if self.options.gate.explicit:
+            exchange.gate = self.options.gate
         try:
             await self.app(scope, receive, send)
         except Exception as error:
-            if isinstance(exchange, _Exchange):
-                await self._fail(error, exchange, scope)
+            # By the way the app answers, so that its own outer layers see that it has.
+            await self._fail(error, exchange, send)
             raise
 
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -243,46 +260,97 @@ class RequestLayer:
         token = enter_request(exchange.fields)
         try:
             await self.app(scope, exchange.receive, exchange.send)
+        except WebSocketDisconnect:
+            # How an endpoint that only listens learns that its client has left.
+            raise
         except Exception as error:
-            exchange.code = _INTERNAL_ERROR_CLOSE
-            self.lines.exception(error, _unhandled(scope), fields=exchange.fields)
+            if exchange.code is None:
+                exchange.code = _INTERNAL_ERROR_CLOSE
+            self.lines.exception(error, _unhandled(exchange.scope), fields=exchange.fields)
             raise
         finally:
             exchange.finish()
             leave_request(token)
 
-    async def _fail(self, error: Exception, exchange: _Exchange, scope: Scope) -> None:
+    async def _fail(self, error: Exception, exchange: _Exchange, send: Send) -> None:
         """Log an unhandled error once, and answer if nothing has been sent.
 
         Starlette would answer outside this layer, without request id and CORS headers. It still
         gets the error, sees that the response has started, and only hands it on to the server.
         """
+        if isinstance(error, ClientDisconnect):
+            return  # No fault of the app, and nobody is left to answer.
         if exchange.failure is not error:
             exchange.failure = error
-            self.lines.exception(error, _unhandled(scope), fields=exchange.fields)
+            self._log_error(error, exchange)
         if exchange.status is None:
-            request = Request(scope, exchange.receive)
-            await self.respond(await self._error_response(request, error), exchange, scope)
+            await self.respond(await self._error_response(error, exchange), exchange, send)
 
-    async def _error_response(self, request: Request, error: Exception) -> Response:
+    def _log_error(self, error: Exception, exchange: _Exchange) -> None:
+        self.lines.exception(error, _unhandled(exchange.scope), fields=exchange.fields)
+
+    async def _error_response(self, error: Exception, exchange: _Exchange) -> Response:
         """Choose as Starlette does: debug page, the user's own handler, the plain 500."""
+        request = Request(exchange.scope, exchange.receive)
         if isinstance(error, UnavailableError):
             return unavailable_response(error, problem=self.options.problems)
-        outer = self._server_errors
-        if outer is not None and outer.debug:
-            return outer.debug_response(request, error)
-        if outer is not None and outer.handler is not None:
-            if is_async_callable(outer.handler):
-                return await outer.handler(request, error)  # type: ignore[no-any-return]
-            return await run_in_threadpool(outer.handler, request, error)  # type: ignore[arg-type]
+        if self._server_errors is not None and self._server_errors.debug:
+            return self._server_errors.debug_response(request, error)
+        if self._handler is None:
+            return self._last_resort()
+        try:
+            return await _call_handler(self._handler, request, error)
+        except Exception as handler_error:  # noqa: BLE001 - the client still needs an answer
+            self._log_error(handler_error, exchange)
+            return self._last_resort()
+
+    def _last_resort(self) -> Response:
         if self.options.problems:
             return problem_response(500)
         return PlainTextResponse("Internal Server Error", status_code=500)
 
-    async def respond(self, response: ASGIApp, exchange: _Exchange, scope: Scope) -> None:
-        """Return a new list with our headers where absent: a response can be sent again."""
+    async def handle_outside(self, request: Request, error: Exception) -> Response:
+        """Stand in for the user's handler of all errors in Starlette's outermost layer.
+
+        Starlette calls its handler even if the response has started; the user's handler, which may
+        send an alert, is to be called once.
+        """
+        exchange = request.scope.get(EXCHANGE_KEY)
+        if self._handler is None or (exchange is not None and exchange.failure is error):
+            return self._last_resort()
+        return await _call_handler(self._handler, request, error)
+
+    async def respond(self, response: ASGIApp, exchange: _Exchange, send: Send) -> None:
+        """Send a response of ours, with the CORS headers that the user's middleware would add."""
         app = response if self._cors is None else self._cors(response)
-        await app(scope, exchange.receive, exchange.deliver)
+        await app(exchange.scope, exchange.receive, send)
+
+
+class ScopeKeeper:
+    """Shows the layer the scope that routing works on: a middleware may have passed on a copy."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        exchange = scope.get(EXCHANGE_KEY)
+        if exchange is not None:
+            exchange.scope = scope
+        await self.app(scope, receive, send)
+
+
+def omit_access_line(scope: Scope) -> None:
+    """Write no access line for this request, as for a health check of a mounted app."""
+    exchange = scope.get(EXCHANGE_KEY)
+    if isinstance(exchange, _Exchange):
+        exchange.is_written = True
+
+
+async def _call_handler(handler: Any, request: Request, error: Exception) -> Response:
+    if is_async_callable(handler):
+        return await handler(request, error)  # type: ignore[no-any-return]
+    return await run_in_threadpool(handler, request, error)
 
 
 def _cors_replay(middleware: Sequence[Middleware]) -> Callable[[ASGIApp], ASGIApp] | None:
@@ -301,7 +369,7 @@ def _make_middleware(
 def _is_body_limit(message: Message) -> bool:
     """Recognise the answer of Starlette's body limit, given outside every exception handler."""
     status: int = message["status"]
-    return status == _TOO_LARGE.status_code and message["headers"] == _TOO_LARGE.raw_headers
+    return status == _TOO_LARGE.status_code and message.get("headers") == _TOO_LARGE.raw_headers
 
 
 class _Exchange:
@@ -310,22 +378,26 @@ class _Exchange:
     Attributes:
         fields: The request's log fields; what `bind()` changes.
         failure: The unhandled error that was logged, if any.
+        gate: Of the innermost app whose author chose, else of the outermost.
+        is_written: The access line is written, or not wanted.
+        scope: What routing works on, so that it tells the route.
         status: Of the response, once it has started.
     """
 
     __slots__ = (
-        "_layer", "_replaced", "_scope", "_send", "_started_at", "_written", "failure", "fields",
-        "receive", "status",
+        "_layer", "_replaced", "_send", "_started_at", "failure", "fields", "gate", "is_written",
+        "receive", "scope", "status",
     )  # fmt: skip
 
     def __init__(self, layer: RequestLayer, scope: Scope, receive: Receive, send: Send) -> None:
         self._started_at = perf_counter()
         self._layer = layer
-        self._scope = scope
         self._send = send
         self._replaced = False
-        self._written = False
+        self.scope = scope
         self.receive = receive
+        self.gate = layer.options.gate
+        self.is_written = False
         self.failure: Exception | None = None
         self.status: int | None = None
         self.fields = _identify(scope, layer.request_id_header)
@@ -338,15 +410,14 @@ class _Exchange:
             replacement = await self._replacement(message)
             if replacement is not None:
                 self._replaced = True
-                await self._layer.respond(replacement, self, self._scope)
+                await self._layer.respond(replacement, self, self.deliver)
                 return
         await self.deliver(message)
 
     async def _replacement(self, message: Message) -> ASGIApp | None:
-        options = self._layer.options
-        if options.gate.guards(self._scope):
-            return await options.gate.decide(self._scope, self.receive)
-        if options.problems and _is_body_limit(message):
+        if self.gate.guards(self.scope):
+            return await self.gate.decide(self.scope, self.receive)
+        if self._layer.options.problems and _is_body_limit(message):
             return problem_response(_TOO_LARGE.status_code)
         return None
 
@@ -354,11 +425,10 @@ class _Exchange:
         """Hand a message to the server, with our headers; write the access line after the last."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = self._complete(message.get("headers", ()))
-            await self._send(message)
-            return
+            # A copy: an app may keep its message, and send it again to another client.
+            message = {**message, "headers": self._complete(message.get("headers", ()))}
         await self._send(message)
-        if not message.get("more_body", False):
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
             self.finish()
 
     def _complete(self, sent: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
@@ -371,9 +441,9 @@ class _Exchange:
                 headers += layer.security_headers
             else:
                 headers += [pair for pair in layer.security_headers if pair[0] not in present]
-            if present.get(b"content-type", b"").startswith(b"text/html"):
+            if _is_html(present.get(b"content-type", b"")):
                 _add_absent(headers, present, _CSP)
-            if layer.options.hsts and self._scope["scheme"] == "https":
+            if layer.options.hsts and self.scope.get("scheme") == "https":
                 _add_absent(headers, present, _HSTS)
         name = layer.request_id_header
         if name is not None and name not in present:
@@ -382,10 +452,10 @@ class _Exchange:
 
     def finish(self) -> None:
         """Write the access line, once."""
-        if self._written:
+        if self.is_written:
             return
-        self._written = True
-        scope = self._scope
+        self.is_written = True
+        scope = self.scope
         self._layer.lines.access(
             method=scope["method"],
             route=_route_template(scope),
@@ -403,9 +473,9 @@ class _WebSocketExchange:
     def __init__(self, layer: RequestLayer, scope: Scope, receive: Receive, send: Send) -> None:
         self._started_at = perf_counter()
         self._layer = layer
-        self._scope = scope
         self._receive = receive
         self._send = send
+        self.scope = scope
         self.code: int | None = None
         self.fields = _identify(scope, layer.request_id_header)
 
@@ -422,11 +492,11 @@ class _WebSocketExchange:
 
     def finish(self) -> None:
         self._layer.lines.websocket(
-            route=_route_template(self._scope),
-            path=_raw_path(self._scope),
+            route=_route_template(self.scope),
+            path=_raw_path(self.scope),
             code=self.code,
             duration_seconds=perf_counter() - self._started_at,
-            client=_client(self._scope),
+            client=_client(self.scope),
             fields=self.fields,
         )
 
@@ -446,6 +516,10 @@ def _identify(scope: Scope, request_id_header: bytes | None) -> dict[str, Any]:
             fields["trace_id"] = trace_id.decode("ascii")
             fields["span_id"] = span_id.decode("ascii")
     return fields
+
+
+def _is_html(content_type: bytes) -> bool:
+    return content_type[:9].lower() == b"text/html" and content_type[9:10] in (b"", b";", b" ")
 
 
 def _add_absent(
@@ -475,7 +549,8 @@ def _raw_path(scope: Scope) -> str:
     raw = scope.get("raw_path")
     if raw is None:
         return quote(scope["path"])
-    return raw.partition(b"?")[0].decode("latin-1")  # type: ignore[no-any-return]
+    # Some servers pass on bytes that the client should have escaped.
+    return quote(raw.partition(b"?")[0], safe=_PRINTABLE)
 
 
 def _client(scope: Scope) -> str | None:

@@ -36,7 +36,7 @@ class DocsGate:
 
     Attributes:
         access: Who may see the documentation.
-        explicit: Chosen by the app's author; a mounted app that chose keeps its choice.
+        explicit: Chosen by the app's author, who decides for the apps mounted inside as well.
     """
 
     def __init__(self, access: DocsAccess, *, explicit: bool, overrides_provider: object) -> None:
@@ -65,19 +65,15 @@ class DocsGate:
     async def decide(self, scope: Scope, receive: Receive) -> ASGIApp | None:
         """Return what answers in place of a documentation response, or `None` to let it through.
 
-        A closed gate answers as for a path that does not exist.
+        A closed gate answers as for a path that does not exist. So does an open one once
+        `openapi_url` of the matched app was set to `None`, which FastAPI notices in its pages only.
         """
-        gate = self._responsible(scope)
-        if gate.access is True:
+        is_offered = bool(getattr(scope.get("app"), "openapi_url", None))
+        if self.access is True and is_offered:
             return None
-        if gate._check is None:  # noqa: SLF001 - another instance of this class
+        if self._check is None or not is_offered:
             return wrap_app_handling_exceptions(_not_found, Request(scope, receive))
-        return await _refusal(gate._check, scope, receive)  # noqa: SLF001
-
-    def _responsible(self, scope: Scope) -> DocsGate:
-        """Return the gate of the innermost app if its author chose, else this one."""
-        gate = getattr(scope.get("app"), "docs_gate", self)
-        return gate if isinstance(gate, DocsGate) and gate.explicit else self
+        return await _refusal(self._check, scope, receive)
 
 
 async def _allowed() -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.exceptions import HTTPException
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from starlette.requests import Request
     from starlette.responses import HTMLResponse, Response
+    from starlette.routing import BaseRoute
 
 _ASSETS = Path(__file__).parent / "assets"
 _SCRIPT = "swagger-ui-bundle.js"
@@ -32,10 +33,15 @@ def use_packaged_swagger_ui(app: FastAPI) -> None:
         return
     routes = app.router.routes
     for position, route in enumerate(routes):
-        if isinstance(route, Route) and route.path == app.docs_url:
+        if _is_fastapis(route) and route.path == app.docs_url:
             page = Route(app.docs_url, _page, include_in_schema=False, name=route.name)
             routes[position] = page
     app.router.add_route(_assets_url(app) + "/{name}", _asset, include_in_schema=False)
+
+
+def _is_fastapis(route: BaseRoute) -> TypeGuard[Route]:
+    """Tell a route that `FastAPI.setup` made from one that the user passed as `routes=`."""
+    return isinstance(route, Route) and route.endpoint.__module__ == "fastapi.applications"
 
 
 def _assets_url(app: FastAPI) -> str:
@@ -44,6 +50,8 @@ def _assets_url(app: FastAPI) -> str:
 
 async def _page(request: Request) -> HTMLResponse:
     app: FastAPI = request.app
+    if not app.openapi_url:
+        raise HTTPException(404)
     root = request.scope.get("root_path", "").rstrip("/")
     assets = root + _assets_url(app)
     redirect = app.swagger_ui_oauth2_redirect_url

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from sturdyapi.context import current_request_id
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+__all__ = ["PROBLEM_MEDIA_TYPE", "problem_response"]
+
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 
 _PHRASES = {
@@ -22,6 +25,8 @@ _PHRASES = {
     422: "Unprocessable Content",
 }
 """Phrases of RFC 9110 where the standard library of Python 3.11 and 3.12 has older ones."""
+
+_dump = partial(json.dumps, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 
 
 def problem_response(
@@ -47,22 +52,33 @@ def problem_response(
     """
     title = _phrase(status)
     document: dict[str, Any] = {"type": "about:blank", "title": title, "status": status}
-    if detail is not None and detail != title:
+    if detail is not None and detail not in {title, _library_phrase(status)}:
         document["detail"] = detail
     if errors is not None:
         document["errors"] = errors
     if (request_id := current_request_id()) is not None:
         document["requestId"] = request_id
     return Response(
-        json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(errors="replace"),
-        status_code=status,
-        headers=headers,
-        media_type=PROBLEM_MEDIA_TYPE,
+        _encoded(document), status_code=status, headers=headers, media_type=PROBLEM_MEDIA_TYPE
     )
 
 
 def _phrase(status: int) -> str:
+    return _PHRASES.get(status) or _library_phrase(status)
+
+
+def _library_phrase(status: int) -> str:
+    """Return what an `HTTPException` without a detail carries as one."""
     try:
-        return _PHRASES.get(status) or HTTPStatus(status).phrase
+        return HTTPStatus(status).phrase
     except ValueError:
         return "Error"
+
+
+def _encoded(document: dict[str, Any]) -> bytes:
+    try:
+        text = _dump(document)
+    except ValueError:
+        # NaN and infinity have no form in JSON, and the problem must be told all the same.
+        text = _dump(json.loads(json.dumps(document), parse_constant=lambda _constant: None))
+    return text.encode(errors="replace")

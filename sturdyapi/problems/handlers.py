@@ -9,8 +9,10 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from fastapi.utils import is_body_allowed_for_status_code
+from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
+from starlette.websockets import WebSocket, WebSocketState
 
 from sturdyapi.exceptions import UnavailableError
 from sturdyapi.wire import encode
@@ -21,16 +23,17 @@ from .validation import validation_errors
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from starlette.requests import Request
+    from starlette.requests import HTTPConnection, Request
     from starlette.responses import Response
-    from starlette.websockets import WebSocket
+    from starlette.types import Scope
 
 _POLICY_VIOLATION = 1008
+_TRY_AGAIN_LATER = 1013
 _MAX_CLOSE_REASON_BYTES = 123
 """A close frame carries 125 bytes, two of them the code (RFC 6455, 5.5)."""
 
 
-def exception_handlers(*, problem: bool) -> dict[type[Exception], Callable[..., Any]]:
+def exception_handlers(*, problem: bool) -> dict[int | type[Exception], Callable[..., Any]]:
     """Return the exception handlers of an app, by exception class.
 
     Args:
@@ -56,8 +59,20 @@ def unavailable_response(error: UnavailableError, *, problem: bool) -> Response:
     return JSONResponse({"detail": str(error)}, status_code=503, headers=headers)
 
 
-async def _unavailable(_request: Request, exc: UnavailableError, *, problem: bool) -> Response:
+async def _unavailable(
+    connection: HTTPConnection, exc: UnavailableError, *, problem: bool
+) -> Response | None:
+    if isinstance(connection, WebSocket) and not _takes_response(connection):
+        if connection.application_state is not WebSocketState.DISCONNECTED:
+            await connection.close(code=_TRY_AGAIN_LATER, reason=_close_reason(str(exc)))
+        return None
     return unavailable_response(exc, problem=problem)
+
+
+def _takes_response(websocket: WebSocket) -> bool:
+    """Tell whether the handshake can still be answered as a request, which a server may offer."""
+    is_open = websocket.application_state is not WebSocketState.CONNECTING
+    return not is_open and "websocket.http.response" in websocket.scope.get("extensions", {})
 
 
 async def _http_problem(request: Request, exc: HTTPException) -> Response:
@@ -73,7 +88,8 @@ async def _http_problem(request: Request, exc: HTTPException) -> Response:
 
 
 async def _validation_problem(request: Request, exc: RequestValidationError) -> Response:
-    errors = validation_errors(exc.errors(), body=exc.body, route=request.scope.get("route"))
+    sent = {"body": _plain_body(exc.body), **_parameters(request)}
+    errors = validation_errors(exc.errors(), sent=sent, route=_served_route(request.scope))
     count = "1 error" if len(errors) == 1 else f"{len(errors)} errors"
     return problem_response(422, detail=f"The request has {count}.", errors=errors)
 
@@ -81,10 +97,33 @@ async def _validation_problem(request: Request, exc: RequestValidationError) -> 
 async def _close_invalid_websocket(
     websocket: WebSocket, exc: WebSocketRequestValidationError
 ) -> None:
-    errors = validation_errors(exc.errors(), body=None, route=websocket.scope.get("route"))
+    errors = validation_errors(
+        exc.errors(), sent=_parameters(websocket), route=_served_route(websocket.scope)
+    )
     reason = "; ".join(f"{error['in']} {error['pointer']}: {error['detail']}" for error in errors)
-    await websocket.close(code=_POLICY_VIOLATION, reason=_cut(reason, _MAX_CLOSE_REASON_BYTES))
+    await websocket.close(code=_POLICY_VIOLATION, reason=_close_reason(reason))
 
 
-def _cut(text: str, max_bytes: int) -> str:
-    return text.encode()[:max_bytes].decode(errors="ignore")
+def _served_route(scope: Scope) -> Any:
+    """Return the matched route with the dependencies that its routers were included with."""
+    route = scope.get("route")
+    included = scope.get("fastapi", {}).get("effective_route_context")
+    is_served = included is not None and included.original_route is route
+    return included if is_served else route
+
+
+def _plain_body(body: Any) -> Any:
+    return {name: body.getlist(name) for name in body} if isinstance(body, FormData) else body
+
+
+def _parameters(connection: HTTPConnection) -> dict[str, Any]:
+    return {
+        "path": list(connection.path_params.values()),
+        "query": [value for _, value in connection.query_params.multi_items()],
+        "header": connection.headers.values(),
+        "cookie": list(connection.cookies.values()),
+    }
+
+
+def _close_reason(text: str) -> str:
+    return text.encode(errors="replace")[:_MAX_CLOSE_REASON_BYTES].decode(errors="ignore")

@@ -6,16 +6,20 @@ leaves here says where and what is expected, and nothing of what was sent.
 
 from __future__ import annotations
 
-import re
-from contextlib import suppress
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from urllib.parse import quote
 
-from pydantic import TypeAdapter
-from pydantic.errors import PydanticUserError
+from pydantic_core import PydanticKnownError
+
+from .echoes import filled_in, phrases, repeats, repeats_phrase
+from .names import declared_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 _SAFE_CONTEXT = frozenset(
     """
@@ -44,73 +48,100 @@ _ECHOING_MESSAGES = {
 _BUILT_IN_TYPES = frozenset(
     """
     arguments_type bool_parsing bool_type bytes_too_long bytes_too_short bytes_type
-    callable_type complex_str_parsing complex_type dataclass_exact_type dataclass_type
-    date_from_datetime_inexact date_from_datetime_parsing date_future date_parsing date_past
-    date_type datetime_from_date_parsing datetime_future datetime_parsing datetime_past
-    datetime_type decimal_max_digits decimal_max_places decimal_parsing decimal_type
-    decimal_whole_digits dict_type enum extra_forbidden finite_number float_parsing
-    float_type frozen_field frozen_instance frozen_set_type greater_than greater_than_equal
-    int_from_float int_parsing int_parsing_size int_type invalid_key is_instance_of
-    is_subclass_of iterable_type json_type less_than less_than_equal list_type literal_error
-    missing model_attributes_type model_type multiple_of named_tuple_type none_required
-    recursion_loop set_type string_pattern_mismatch string_sub_type string_too_long
-    string_too_short string_type string_unicode time_delta_parsing time_delta_type
-    time_parsing time_type timezone_aware timezone_naive too_long too_short tuple_type
+    callable_type complex_str_parsing complex_type counter_type dataclass_exact_type
+    dataclass_type date_from_datetime_inexact date_from_datetime_parsing date_future
+    date_parsing date_past date_type datetime_from_date_parsing datetime_future
+    datetime_parsing datetime_past datetime_type decimal_max_digits decimal_max_places
+    decimal_parsing decimal_type decimal_whole_digits default_factory_not_called deque_type
+    dict_type ellipsis_error enum extra_forbidden finite_number float_parsing float_type
+    fraction_parsing fraction_type frozen_dict_type frozen_field frozen_instance
+    frozen_set_type greater_than greater_than_equal int_from_float int_parsing
+    int_parsing_size int_type invalid_key is_instance_of is_subclass_of iterable_type
+    json_type less_than less_than_equal list_type literal_error missing missing_argument
+    missing_keyword_only_argument missing_positional_only_argument missing_sentinel_error
+    model_attributes_type model_type multiple_argument_values multiple_of named_tuple_type
+    needs_python_object none_required ordered_dict_type recursion_depth_exceeded
+    recursion_loop set_item_not_hashable set_type string_not_ascii string_pattern_mismatch
+    string_too_long string_too_short string_type string_unicode time_delta_parsing
+    time_delta_type time_parsing time_type timezone_aware timezone_naive too_long too_short
+    tuple_type unexpected_keyword_argument unexpected_positional_argument
     union_tag_not_found url_scheme url_too_long url_type uuid_type uuid_version
     """.split()
 )
 """Types whose message is Pydantic's own and holds nothing of the request."""
 
-_SHORT = 4
-"""From this length on, a refused value is looked for inside words too."""
+_TYPES_WITH_LIMITS = _BUILT_IN_TYPES | _ECHOING_MESSAGES.keys()
 
+_PLACES = frozenset({"body", "query", "path", "header", "cookie"})
+_NOT_VALID = "Input is not valid"
 _NOT_SHOWN = "*"
 """Stands for a key that the client chose."""
+_FRAGMENT_CHARACTERS = "!$&'()*+,;=:@?~"
+"""What a URI fragment takes unescaped next to letters and digits (RFC 3986, 3.5)."""
 
 
 def validation_errors(
-    errors: Iterable[Mapping[str, Any]], *, body: Any, route: object = None
+    errors: Iterable[Any], *, sent: Mapping[str, Any], route: object = None
 ) -> list[dict[str, Any]]:
     """Return one entry an error, in order, fit to be sent to the client.
 
     Shape of an entry: `{"in": "body" | "query" | "path" | "header" | "cookie", "pointer": str,
-    "code": str, "detail": str, "context": {str: any}}`. `pointer` is a JSON Pointer into the body (or
-    into the parameters by name); a key that the client chose is shown as `*`. `context` holds
-    limits such as `ge`, and is left out when empty.
+    "code": str, "detail": str, "context": {str: any}}`. `pointer` is a JSON Pointer into the body
+    (or into the parameters by name), written as a URI fragment; a key that the client chose is
+    shown as `*`. `context` holds limits such as `ge`, and is left out when empty.
 
     Args:
         errors: As `RequestValidationError.errors()` gives them.
-        body: The parsed body, to tell its keys from labels that Pydantic puts into a location.
+        sent: By place, what the client sent: the parsed body, or the values of the parameters.
         route: The matched route, whose fields are names that may be shown.
     """
-    known = _known_names(route)
-    return [_entry(error, body, known) for error in errors]
+    request = _Request(sent, names=declared_names(route))
+    items = [errors] if isinstance(errors, str) else errors
+    return [_entry(_as_error(item), request) for item in items]
 
 
-def _entry(error: Mapping[str, Any], body: Any, known: frozenset[str]) -> dict[str, Any]:
-    place, *loc = error.get("loc") or ("body",)
-    code = str(error.get("type", "invalid"))
+@dataclass(frozen=True)
+class _Request:
+    """What the client sent, by place, and which names in it are the route's own."""
+
+    sent: Mapping[str, Any]
+    names: frozenset[str]
+    _phrases: dict[str, frozenset[str]] = field(default_factory=dict)
+
+    def phrases(self, place: str) -> frozenset[str]:
+        """Return every value sent in one place, gathered once and only when a text asks."""
+        if place not in self._phrases:
+            self._phrases[place] = phrases(self.sent.get(place), names=self.names)
+        return self._phrases[place]
+
+
+def _as_error(item: Any) -> Mapping[str, Any]:
+    """Return an error as Pydantic would give it; an app may raise other things by hand."""
+    error = dict(item) if isinstance(item, Mapping) else {"msg": str(item)}
+    loc = error.get("loc") or ("body",)
+    parts = tuple(loc) if isinstance(loc, list | tuple) else (loc,)
+    if parts[0] not in _PLACES:
+        parts = ("body", *parts)
+    return {"type": "invalid", "msg": _NOT_VALID, **error, "loc": parts}
+
+
+def _entry(error: Mapping[str, Any], request: _Request) -> dict[str, Any]:
+    place, *steps = error["loc"]
     if _is_undecodable_body(error):
-        loc = []
-    entry: dict[str, Any] = {
-        "in": str(place),
-        "pointer": _pointer(loc, body if place == "body" else None, known, code),
-        "code": code,
-        "detail": _message(error, code),
+        steps = []
+    entry = {
+        "in": place,
+        "pointer": _pointer(_steps(steps, error, request), request.names),
+        "code": str(error["type"]),
+        "detail": _message(error, request),
     }
-    context = {
-        key: value
-        for key, value in (error.get("ctx") or {}).items()
-        if key in _SAFE_CONTEXT and isinstance(value, str | int | float | bool)
-    }
-    if context and code in _BUILT_IN_TYPES:
+    if context := _context(error):
         entry["context"] = context
     return entry
 
 
-def _message(error: Mapping[str, Any], code: str) -> str:
-    message = str(error.get("msg", "Input is not valid"))
-    context = error.get("ctx") or {}
+def _message(error: Mapping[str, Any], request: _Request) -> str:
+    code, context = error["type"], error.get("ctx") or {}
     if _is_undecodable_body(error):
         return f"The body is not valid JSON: {context.get('error')} (character {error['loc'][-1]})"
     if code in _ECHOING_MESSAGES:
@@ -120,70 +151,79 @@ def _message(error: Mapping[str, Any], code: str) -> str:
             f"The tag in {context.get('discriminator')} does not match any of the expected tags: "
             f"{context.get('expected_tags')}"
         )
-    if code in _BUILT_IN_TYPES:
+    message = str(error["msg"])
+    if code in _BUILT_IN_TYPES and _is_pydantics_own(error):
         return message
     text = message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    return "Input is not valid" if _repeats(text, error.get("input")) else text
+    return _NOT_VALID if _tells_what_was_sent(text, error, request) else text
+
+
+def _is_pydantics_own(error: Mapping[str, Any]) -> bool:
+    """Tell an error of Pydantic from one that a validator raised under the same type."""
+    try:
+        known = PydanticKnownError(error["type"], error.get("ctx"))
+    except (KeyError, TypeError):
+        return False
+    return bool(known.message() == error["msg"])
+
+
+def _tells_what_was_sent(text: str, error: Mapping[str, Any], request: _Request) -> bool:
+    """Tell whether a validator's own text repeats the refused value, or another whole one."""
+    text = filled_in(text, (error.get("ctx") or {}).get("error"))
+    return bool(text.strip()) and (
+        repeats(text, error.get("input"), names=request.names)
+        or repeats_phrase(text, request.phrases(error["loc"][0]))
+    )
+
+
+def _context(error: Mapping[str, Any]) -> dict[str, Any]:
+    limits = {
+        key: _as_json(value)
+        for key, value in (error.get("ctx") or {}).items()
+        if key in _SAFE_CONTEXT
+    }
+    if not limits or error["type"] not in _TYPES_WITH_LIMITS or not _is_pydantics_own(error):
+        return {}
+    return {key: limit for key, limit in limits.items() if limit is not None}
+
+
+def _as_json(limit: Any) -> Any:
+    """Return a limit as JSON has it, or `None`: infinity is no JSON, and no limit either."""
+    if isinstance(limit, Decimal) and limit.is_finite():
+        return int(limit) if limit == limit.to_integral_value() else float(limit)
+    if isinstance(limit, float) and not math.isfinite(limit):
+        return None
+    return limit if isinstance(limit, str | int | float | bool) else None
 
 
 def _is_undecodable_body(error: Mapping[str, Any]) -> bool:
     """Tell FastAPI's own error, whose text is the JSON parser's, from a `Json` field's."""
-    loc = error.get("loc") or ()
+    loc = error["loc"]
     return (
-        error.get("type") == "json_invalid"
+        error["type"] == "json_invalid"
         and len(loc) == 2  # noqa: PLR2004 - ("body", position)
         and isinstance(loc[1], int)
-        and error.get("msg") == "JSON decode error"
+        and error["msg"] == "JSON decode error"
     )
 
 
-def _repeats(text: str, value: Any) -> bool:
-    """Tell whether a validator's own text contains the refused value or a part of it."""
-    return any(_contains(text, part) for part in _leaves(value))
-
-
-def _contains(text: str, part: str) -> bool:
-    if len(part) >= _SHORT:
-        return part.casefold() in text.casefold()
-    return re.search(rf"(?<!\w){re.escape(part)}(?!\w)", text) is not None
-
-
-def _leaves(value: Any, depth: int = 0) -> Iterator[str]:
-    if value is None or isinstance(value, bool) or depth > 8:  # noqa: PLR2004
-        return
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from _leaves(key, depth + 1)
-            yield from _leaves(item, depth + 1)
-    elif isinstance(value, list | tuple | set | frozenset):
-        for item in value:
-            yield from _leaves(item, depth + 1)
-    elif isinstance(value, bytes):
-        yield from _leaves(value.decode(errors="replace"), depth)
-    elif text := str(value).strip():
-        yield text
-        if repr(value) != text:
-            yield repr(value).strip("'\"")
-
-
-def _pointer(loc: Sequence[Any], body: Any, known: frozenset[str], code: str) -> str:
-    segments = list(_segments(loc, body, code)) if body is not None else list(loc)
-    shown = (_shown(segment, known) for segment in segments)
-    return "#" + "".join(f"/{segment.replace('~', '~0').replace('/', '~1')}" for segment in shown)
-
-
-def _segments(loc: Sequence[Any], body: Any, code: str) -> Iterator[Any]:
-    """Yield the parts of a location that are steps into the body.
+def _steps(loc: Sequence[Any], error: Mapping[str, Any], request: _Request) -> Iterator[Any]:
+    """Yield the parts of a location that are steps into what was sent.
 
     Pydantic also puts labels there: the member of a union that was tried, `[key]`, a validator's
     name.
     """
-    node = body
+    node = request.sent.get("body") if error["loc"][0] == "body" else None
+    if not isinstance(node, dict | list):
+        yield from loc[:1]
+        yield from (part for part in loc[1:] if isinstance(part, int) or part in request.names)
+        return
+    is_absent = error["type"] in {"missing", "frozen_field"}
     for position, part in enumerate(loc):
         if _leads_on(node, part):
             yield part
             node = node[part]
-        elif position == len(loc) - 1 and code in {"missing", "frozen_field"}:
+        elif is_absent and (position == len(loc) - 1 or part in request.names):
             yield part
 
 
@@ -193,52 +233,10 @@ def _leads_on(node: Any, part: Any) -> bool:
     return isinstance(node, list) and isinstance(part, int) and 0 <= part < len(node)
 
 
-def _shown(segment: Any, known: frozenset[str]) -> str:
-    if isinstance(segment, int):
-        return str(segment)
-    return segment if segment in known else _NOT_SHOWN
-
-
-_names_by_route: WeakKeyDictionary[Any, frozenset[str]] = WeakKeyDictionary()
-
-
-def _known_names(route: object) -> frozenset[str]:
-    """Return the names that a route declares: parameters, and its body's fields at any depth."""
-    try:
-        return _names_by_route[route]
-    except (KeyError, TypeError):
-        names = frozenset(_declared_names(route))
-    # Not every route can be referenced weakly; its names are then gathered again.
-    with suppress(TypeError):
-        _names_by_route[route] = names
-    return names
-
-
-def _declared_names(route: object) -> Iterator[str]:
-    dependant = getattr(route, "dependant", None)
-    pending = [] if dependant is None else [dependant]
-    while pending:
-        current = pending.pop()
-        pending.extend(current.dependencies)
-        for kind in ("path", "query", "header", "cookie", "body"):
-            for field in getattr(current, f"{kind}_params"):
-                yield from (field.name, field.alias)
-                yield from _field_names(field.field_info.annotation)
-
-
-def _field_names(annotation: Any) -> Iterator[str]:
-    try:
-        schema = TypeAdapter(annotation).json_schema(mode="validation")
-    except (PydanticUserError, TypeError, ValueError):
-        # A type without a JSON schema (an upload, say) declares no names.
-        return
-    pending: list[Any] = [schema]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, dict):
-            properties = node.get("properties")
-            if isinstance(properties, dict):
-                yield from properties
-            pending.extend(node.values())
-        elif isinstance(node, list):
-            pending.extend(node)
+def _pointer(steps: Iterable[Any], names: frozenset[str]) -> str:
+    shown = (
+        str(step) if isinstance(step, int) else step if step in names else _NOT_SHOWN
+        for step in steps
+    )
+    escaped = (step.replace("~", "~0").replace("/", "~1") for step in shown)
+    return "#" + "".join(f"/{quote(step, safe=_FRAGMENT_CHARACTERS)}" for step in escaped)

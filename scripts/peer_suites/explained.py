@@ -1,0 +1,106 @@
+"""Every difference that SturdyAPI makes on purpose and the suites would notice.
+
+Each is handled in one of two ways: the practice is switched off by its keyword, or the stand-in
+translates its result back. `--without ID` leaves one unhandled and shows the tests that notice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from .suites import Suite
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """One difference, and how the suites run in spite of it."""
+
+    id: str
+    why: str
+    """What SturdyAPI does otherwise than stock."""
+    tests: Mapping[str, int]
+    """How many tests of each suite notice, as `--without` counts them."""
+    switched_off: Mapping[str, Any] = field(default_factory=dict)
+    """Keywords for `SturdyAPI`; when empty, the stand-in translates."""
+    apps_in: Sequence[str] = ("*",)
+    """Files of the suite whose apps are switched off; the others run with the practice on."""
+
+    def concerns(self, file: str) -> bool:
+        """Tell whether an app that is made in `file` needs it."""
+        return any(fnmatch(file, f"*{pattern}") for pattern in self.apps_in)
+
+    def __str__(self) -> str:
+        keywords = ", ".join(f"{name}={value!r}" for name, value in self.switched_off.items())
+        handling = f"switched off by {keywords}" if keywords else "translated back"
+        if keywords and self.apps_in != ("*",):
+            handling += f" in {', '.join(self.apps_in)}"
+        tests = " and ".join(f"{count:,} {suite}" for suite, count in self.tests.items())
+        return f"{self.id}: {self.why} Here {handling}; noticed by {tests} tests."
+
+
+EXPLANATIONS: Sequence[Explanation] = (
+    Explanation(
+        id="docs",
+        why="Docs are public in development only.",
+        tests={"fastapi": 0},
+        switched_off={"docs": True},
+    ),
+    Explanation(
+        id="packaged-docs",
+        why="Swagger UI is served from the package, without a network.",
+        tests={"fastapi": 0},
+    ),
+    Explanation(
+        id="logs",
+        why="Logging belongs to the app: level, stream and form of the whole process.",
+        tests={"fastapi": 0},
+        switched_off={"logs": False},
+    ),
+    Explanation(
+        id="wire-datetimes",
+        why="A datetime is sent in UTC and ends in `Z`, whatever holds it.",
+        tests={"fastapi": 0},
+        switched_off={"wire": "fastapi"},
+        apps_in=(
+            "docs_src/extra_data_types/tutorial001*.py",
+            "tests/test_serialize_response_dataclass.py",
+        ),
+    ),
+    Explanation(
+        id="body-limit",
+        why="A request's body is limited to 1 MiB.",
+        tests={"fastapi": 0},
+        switched_off={"max_body_size": None},
+    ),
+    Explanation(
+        id="native-telemetry",
+        why="FastAPI records spans by itself, Starlette only through its middleware.",
+        tests={"starlette": 0},
+        switched_off={"telemetry": {"tracing": False, "metrics": False, "logs": False}},
+    ),
+    Explanation(
+        id="selected-route",
+        why="FastAPI's router leaves Starlette's routes out of `scope[\"route\"]`.",
+        tests={"starlette": 0},
+    ),
+    Explanation(
+        id="problem-bodies",
+        why="Errors are answered with problem documents.",
+        tests={"fastapi": 0, "starlette": 0},
+    ),
+    Explanation(
+        id="problem-schemas",
+        why="OpenAPI describes the problem documents.",
+        tests={"fastapi": 0},
+    ),
+)
+
+
+def explanations_for(suite: Suite, without: Iterable[str] = ()) -> list[Explanation]:
+    """Return what is handled in a run of `suite`."""
+    return [each for each in EXPLANATIONS if suite.name in each.tests and each.id not in without]

@@ -1,0 +1,90 @@
+"""One run of one suite, in processes of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .setup import CHECKOUT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from .recorder import Outcome
+    from .setup import Workshop
+    from .suites import Suite
+
+_OTHERS_VARIABLES = ("COV", "ENVIRONMENT", "FASTAPI_", "LOGFIRE_", "OTEL_", "PYTEST_", "SENTRY_")
+"""Variables of the caller that the suites, their plugins or our settings would read."""
+
+Outcomes = dict[str, "Outcome"]
+
+
+def baseline(workshop: Workshop, suite: Suite, workers: int, *, refresh: bool) -> Outcomes:
+    """Return the outcomes on stock, from an earlier run in the same environment if there is one."""
+    path = workshop.outcomes(suite, "stock")
+    if refresh or not path.exists():
+        _run(workshop, suite, "stock", _pytest_options(workers), {})
+    return _read(path)
+
+
+def run_ours(
+    workshop: Workshop, suite: Suite, workers: int, keyword: str | None, without: Iterable[str]
+) -> Outcomes:
+    """Return the outcomes with the stand-in."""
+    options = ["-p", "peer_suites.swap", *_pytest_options(workers)]
+    if keyword is not None:
+        options += ["-k", keyword]
+    variables = {
+        "PEER_SUITES_STAND_IN": suite.name,
+        "PEER_SUITES_WITHOUT": ",".join(without),
+    }
+    _run(workshop, suite, "sturdyapi", options, variables)
+    return _read(workshop.outcomes(suite, "sturdyapi"))
+
+
+def _pytest_options(workers: int) -> list[str]:
+    # `loadgroup` is how FastAPI runs its own suite: some tests must share a process.
+    spread = ["-n", str(workers), "--dist", "loadgroup"] if workers else ["-p", "no:xdist"]
+    return ["-p", "peer_suites.recorder", "-p", "no:cacheprovider", "-q", "--tb=short", *spread]
+
+
+def _run(
+    workshop: Workshop, suite: Suite, side: str, options: Sequence[str], variables: dict[str, str]
+) -> None:
+    path = workshop.outcomes(suite, side)
+    path.unlink(missing_ok=True)
+    scripts = Path(__file__).parents[1]
+    source = workshop.source(suite)
+    folders = [*(source / folder for folder in suite.python_path), scripts]
+    if side != "stock":
+        folders.append(scripts / "peer_suites" / "site")
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(_OTHERS_VARIABLES)
+    }
+    environment |= variables
+    environment["PYTHONPATH"] = os.pathsep.join(map(str, folders))
+    environment["PEER_SUITES_OUTCOMES"] = str(path)
+    environment["PEER_SUITES_CHECKOUT"] = str(CHECKOUT)
+    log = workshop.log(suite, side)
+    print(f"running {suite} ({side}), log in {log.relative_to(CHECKOUT)}", flush=True)
+    with log.open("w") as output:
+        subprocess.run(
+            [workshop.python, "-m", "pytest", *options, "tests"],
+            cwd=source,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    if not path.exists():
+        sys.exit(f"pytest could not run {suite}:\n{log.read_text()[-3000:]}")
+
+
+def _read(path: Path) -> Outcomes:
+    outcomes: Outcomes = json.loads(path.read_text())
+    return outcomes
