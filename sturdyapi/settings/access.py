@@ -12,17 +12,19 @@ from sturdyapi.exceptions import ConfigurationError
 from .base import BaseSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
 __all__ = ["SCOPE_KEY", "settings_of"]
 
 SCOPE_KEY = "sturdyapi.settings"
-"""Where the outermost app leaves its settings in the scope, so that mounted apps see them."""
+"""Where an app leaves its settings in the scope; plain apps mounted in it see them too."""
 
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
 
-def settings_of(settings_class: type[SettingsT]) -> Callable[[HTTPConnection], SettingsT]:
+def settings_of(
+    settings_class: type[SettingsT],
+) -> Callable[[HTTPConnection], Awaitable[SettingsT]]:
     """Return the dependency that gives the settings of the app that serves the request.
 
     The same class always gives the same object, so that FastAPI calls it once a request and a test
@@ -32,14 +34,17 @@ def settings_of(settings_class: type[SettingsT]) -> Callable[[HTTPConnection], S
     The dependency raises `ConfigurationError` if the app has no settings of that class.
     """
     getter = _getters.setdefault(settings_class, _make_getter(settings_class))
-    return cast("Callable[[HTTPConnection], SettingsT]", getter)
+    return cast("Callable[[HTTPConnection], Awaitable[SettingsT]]", getter)
 
 
-_getters: dict[type[BaseSettings], Callable[[HTTPConnection], BaseSettings]] = {}
+_getters: dict[type[BaseSettings], Callable[[HTTPConnection], Awaitable[BaseSettings]]] = {}
 
 
-def _make_getter(settings_class: type[SettingsT]) -> Callable[[HTTPConnection], SettingsT]:
-    def settings(connection: HTTPConnection) -> SettingsT:
+def _make_getter(
+    settings_class: type[SettingsT],
+) -> Callable[[HTTPConnection], Awaitable[SettingsT]]:
+    # Not `def`: that would cost each request a thread.
+    async def settings(connection: HTTPConnection) -> SettingsT:
         found = connection.scope.get(SCOPE_KEY)
         if found is None:
             found = getattr(connection.app.state, "settings", None)

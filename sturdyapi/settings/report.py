@@ -90,7 +90,7 @@ def settings_error(
             if not (problems and error["type"] == "missing"):
                 report.add(error)
         found += report.problems
-        skipped += report.skipped_checks()
+        skipped += report.skipped_checks
     elif cause is not None:
         found.append(_problem_of_source(settings_class, cause))
         skipped.append("all other settings")
@@ -106,9 +106,9 @@ class _Report:
 
     def __init__(self, settings_class: type[BaseSettings], in_use: set[str]) -> None:
         self.problems: list[SettingProblem] = []
+        self.skipped_checks: list[str] = []
         self._settings_class = settings_class
         self._in_use = in_use
-        self._skipped: list[str] = []
 
     def add(self, error: ErrorDetails) -> None:
         """Add what an error of Pydantic means to the user."""
@@ -122,12 +122,12 @@ class _Report:
             for location in self._locations(error):
                 place = _Place(self._settings_class, location, self._in_use)
                 self.problems.append(place.problem(error))
-                self._skipped += place.skipped_checks(error)
+                self.skipped_checks += place.skipped_checks(error)
         elif error["type"] == "extra_forbidden":
             self.problems.append(_unknown_keyword(self._settings_class, str(field)))
         else:
             self.problems.append(_problem_of_model_check(self._settings_class, error))
-            self._skipped += _checks_behind(self._settings_class, _check_that_raised(error))
+            self.skipped_checks += _checks_behind(self._settings_class, _check_that_raised(error))
 
     def _locations(self, error: ErrorDetails) -> list[tuple[int | str, ...]]:
         """Return every place that an error speaks of."""
@@ -138,10 +138,6 @@ class _Report:
             place = _Place(self._settings_class, error["loc"], self._in_use)
             paths = _required_below(place.annotation)
         return [(*error["loc"], *path) for path in paths]
-
-    def skipped_checks(self) -> list[str]:
-        """Return the checks that did not run because of the problems."""
-        return self._skipped
 
 
 class _Place:
@@ -206,7 +202,9 @@ class _Place:
 
     def _words(self, error: ErrorDetails) -> str:
         if words := _built_in_words(error):
-            return "is not valid" if is_choice_of_types(self.annotation) else words
+            # Each of several types has its own complaint.
+            is_one_of_many = is_choice_of_types(self.annotation) and error["type"] not in _PROBLEMS
+            return "is not valid" if is_one_of_many else words
         is_secret = holds_secret(self._name, self.field.annotation)
         return _own_words(error, [(error["input"], is_secret)])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated, assert_type
 
 import pytest
@@ -97,4 +97,4 @@ def test_settings_that_are_not_there_are_named(settings: BaseSettings | None, wo
 
 def test_settings_have_their_type() -> None:
     """A type checker knows what the dependency returns."""
-    assert_type(settings_of(Settings), Callable[[HTTPConnection], Settings])
+    assert_type(settings_of(Settings), Callable[[HTTPConnection], Awaitable[Settings]])

@@ -43,8 +43,8 @@ def test_parts_that_are_not_there_are_none() -> None:
 
 def test_several_hosts() -> None:
     """A URL may name several hosts, the first of which is the host."""
-    dsn = Dsn("mongodb://u:p@a:27017,b,[::1]:27019/shop")
-    assert dsn.hosts == (("a", 27017), ("b", None), ("::1", 27019))
+    dsn = Dsn("mongodb://u:p@a:27017,b,[::1]:27019,[::2]/shop")
+    assert dsn.hosts == (("a", 27017), ("b", None), ("::1", 27019), ("::2", None))
     assert (dsn.host, dsn.port, dsn.database) == ("a", 27017, "shop")
 
 

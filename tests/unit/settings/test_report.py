@@ -94,6 +94,7 @@ class Everything(BaseSettings):
     identity: UUID
     document: Json[list[int]]
     either: int | bool
+    either_missing: int | bool
     code: str = Field(pattern=r"^[a-z]+$")
     word: str = Field(max_length=3)
 
@@ -167,6 +168,7 @@ REPORT = {
     "IDENTITY": "is not a UUID; expected a UUID",
     "DOCUMENT": "is not JSON; expected a list separated by commas, each item a whole number",
     "EITHER": "is not valid; expected a whole number or true or false",
+    "EITHER_MISSING": "is missing; expected a whole number or true or false",
     "CODE": "does not have the required form; expected text",
     "WORD": "is too long; expected text of at most 3 characters",
 }  # fmt: skip
