@@ -12,7 +12,7 @@ How it is measured:
   line does: standard output is a pipe, which is read here.
 - First the answers are compared: status 200, and bodies that say the same. One difference is meant:
   a `Decimal` is a JSON number with SturdyAPI and a string with FastAPI.
-- Afterwards one access line must have arrived for each request to SturdyAPI.
+- Afterwards, one access line must have arrived for each request to SturdyAPI.
 - A ratio is FastAPI's time divided by SturdyAPI's, pair by pair: 1.00 means that the practices are
   free. The table has the median; the middle half and the extremes show how far to trust it.
 
@@ -49,7 +49,12 @@ _ACCESS_LOGGER = b'"sturdyapi.access"'
 _GULP_BYTES = 1024 * 1024
 _PAUSE_SECONDS = 0.005
 _PROFILE_ROWS = 40
-_PRODUCTION = {"FASTAPI_ENV": "production", "LOG_LEVEL": "INFO", "LOG_FORMAT": "json"}
+_PRODUCTION = {
+    "ENVIRONMENT": "production",
+    "FASTAPI_ENV": "production",
+    "LOG_FORMAT": "json",
+    "LOG_LEVEL": "INFO",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +92,7 @@ def _parse_arguments() -> argparse.Namespace:
         epilog="; ".join(f"{name}: {workload.what}" for name, workload in WORKLOADS.items()),
     )
     parser.add_argument("--rounds", type=int, default=50, help="pairs of rounds (default: 50)")
-    parser.add_argument("--requests", type=int, default=200, help="requests a round (default: 200)")
+    parser.add_argument("--requests", type=int, default=50, help="requests a round (default: 50)")
     parser.add_argument(
         "--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS), metavar="NAME"
     )

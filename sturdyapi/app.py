@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from anyio import to_thread
 from fastapi import FastAPI
+from fastapi._body_limit import validate_max_body_size
 from fastapi.routing import iter_route_contexts
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -28,6 +29,7 @@ from .middleware import Cors, LayerOptions, RequestLayer, ScopeKeeper, omit_acce
 from .problems import describe_problems, exception_handlers
 from .routing import RouteWatch, apply_wire_rules
 from .settings import BaseSettings, secret_values
+from .telemetry import may_skip, nothing_is_set_up
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -110,6 +112,7 @@ class SturdyAPI(FastAPI):
         self.health = None if health is None else self._make_health(health)
         self._answers_problems = errors == "problem"
         self._described_schema: dict[str, Any] | None = None
+        self._skips_telemetry = False  # decided when the stack is built
         self._threads = threads
         self._lifespans = as_lifespans(lifespan)
         self._opened_by_lifespan = lifespan if isinstance(lifespan, list | tuple) else [lifespan]
@@ -117,10 +120,12 @@ class SturdyAPI(FastAPI):
         user_handlers = fastapi.pop("exception_handlers", None) or {}
         super().__init__(
             lifespan=self._lifespan,
-            max_body_size=max_body_size,
             exception_handlers={**own_handlers, **user_handlers},
             **fastapi,
         )
+        # The layer applies the limit, once, and to requests that can have a body at all.
+        validate_max_body_size(max_body_size)
+        self.max_body_size = max_body_size
         self.state.settings = self.settings
         self._outer_middleware = self._make_outer_middleware(cors, request_id_header)
         self._logs = self._configure_logs() if logs else None
@@ -134,6 +139,7 @@ class SturdyAPI(FastAPI):
             security_headers=security_headers,
             hsts=self.settings.environment == "production",
             problems=self._answers_problems,
+            max_body_size=max_body_size,
         )
         for router in routers:
             self.include_router(router)
@@ -147,9 +153,10 @@ class SturdyAPI(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         """Return FastAPI's stack with our layer directly inside `ServerErrorMiddleware`."""
-        user_middleware = self.user_middleware
+        user_middleware, max_body_size = self.user_middleware, self.max_body_size
         keeper = [Middleware(ScopeKeeper)] if user_middleware else []
         self.user_middleware = [*self._outer_middleware, *user_middleware, *keeper]
+        self.max_body_size = None
         try:
             stack = super().build_middleware_stack()
             outermost = stack if isinstance(stack, ServerErrorMiddleware) else None
@@ -160,7 +167,8 @@ class SturdyAPI(FastAPI):
                 options=self._layer_options,
             )
         finally:
-            self.user_middleware = user_middleware
+            self.user_middleware, self.max_body_size = user_middleware, max_body_size
+        self._skips_telemetry = may_skip(self._telemetry)
         if outermost is None:
             return layer
         outermost.app = layer
@@ -170,12 +178,16 @@ class SturdyAPI(FastAPI):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection; health goes past telemetry, middleware and logs."""
-        health = self._health_for(scope)
-        if health is None:
+        if (health := self._health_for(scope)) is not None:
+            omit_access_line(scope)
+            await health(scope, receive, send)
+        elif self._skips_telemetry and nothing_is_set_up() and scope["type"] != "lifespan":
+            if self.root_path:
+                scope["root_path"] = self.root_path
+            # Starlette's own: what FastAPI puts around it is telemetry.
+            await super(FastAPI, self).__call__(scope, receive, send)
+        else:
             await super().__call__(scope, receive, send)
-            return
-        omit_access_line(scope)
-        await health(scope, receive, send)
 
     def _health_for(self, scope: Scope) -> Health | None:
         if scope["type"] != "http" or self.health is None or not self.health.owns(scope):
@@ -196,8 +208,8 @@ class SturdyAPI(FastAPI):
     def on_event(self, event_type: str) -> Callable[[DecoratedCallable], DecoratedCallable]:
         """Register a start-up or shutdown handler; it runs inside the lifespan. Deprecated."""
         warnings.warn(
-            "on_event leaves open what an earlier handler opened when a later one fails (STY1201). "
-            "Write a lifespan: create_app(lifespan=...).",
+            "on_event is deprecated, use lifespan event handlers instead (create_app(lifespan=)). "
+            "What an earlier handler opened stays open when a later one fails (STY1201).",
             SturdyDeprecationWarning,
             stacklevel=2,
         )
@@ -219,11 +231,14 @@ class SturdyAPI(FastAPI):
         async with closing_stack() as stack:
             stack.enter_context(self._thread_limit())
             state: dict[str, Any] = {}
+            yielded: dict[str, Any] | None
             for lifespan in self._lifespans:
-                state = {**state, **(await stack.enter_async_context(lifespan(self)) or {})}
+                yielded = await stack.enter_async_context(lifespan(self))
+                state = {**state, **(yielded or {})}
             for lifespan in self._mounted_lifespans():
+                yielded = await stack.enter_async_context(lifespan(self))
                 # Mounting an app must not change what this one's requests see.
-                state = {**(await stack.enter_async_context(lifespan(self)) or {}), **state}
+                state = {**(yielded or {}), **state}
             await run_handlers(self.router.on_startup)
             stack.push_async_callback(run_handlers, self.router.on_shutdown)
             with self._ready():

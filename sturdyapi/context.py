@@ -1,9 +1,8 @@
 """What is known about the request in hand: its id, its user, and whatever `bind()` adds.
 
-There is one mutable mapping a request, held by a context variable. A thread that FastAPI starts for
-a
-`def` endpoint or dependency gets a copy of the variable but the same mapping, so that what it binds
-is seen by everyone who serves the request, the access line included.
+There is one mutable mapping a request, held by a context variable. A thread that FastAPI starts
+for a `def` endpoint or dependency gets a copy of the variable but the same mapping, so that what it
+binds is seen by everyone who serves the request, the access line included.
 """
 
 from __future__ import annotations

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["LifespanLike", "as_lifespans", "closing_stack", "has_own_lifespan", "run_handlers"]
 
 _log = getLogger("sturdyapi.lifespans")
+_MERGED = "_merge_lifespan_context.<locals>.merged_lifespan"
+"""What FastAPI calls the lifespan of a router in which another one is included."""
 
 if TYPE_CHECKING:
     LifespanLike = Callable[[Any], Any] | Starlette
@@ -66,27 +68,42 @@ async def closing_stack() -> AsyncIterator[AsyncExitStack]:
     try:
         yield stack
     except BaseException as error:
-        try:
-            await stack.__aexit__(type(error), error, error.__traceback__)
-        except BaseException as closing_error:
-            if closing_error is not error:
-                _log.exception("Closing failed after: %s", type(error).__name__)
-                raise error from error.__cause__
-            raise
+        await _close_after(error, stack)
         raise
     else:
         await stack.aclose()
 
 
+async def _close_after(error: BaseException, stack: AsyncExitStack) -> None:
+    try:
+        await stack.__aexit__(type(error), error, error.__traceback__)
+    except BaseException as closing_error:  # noqa: BLE001 - `error` is raised by the caller
+        if closing_error is not error:
+            _log.exception("Closing failed after: %s", type(error).__name__)
+
+
 def has_own_lifespan(app: object) -> bool:
     """Tell whether an app does something at its start or end."""
     router = getattr(app, "router", None)
-    if router is None:
+    if getattr(router, "on_startup", None) or getattr(router, "on_shutdown", None):
+        return True
+    lifespan = getattr(router, "lifespan_context", None)
+    return lifespan is not None and _does_something(lifespan)
+
+
+def _does_something(lifespan: Any) -> bool:
+    if type(lifespan).__name__ == "_DefaultLifespan":
         return False
-    is_default = type(router.lifespan_context).__name__ == "_DefaultLifespan"
-    return not is_default or bool(
-        getattr(router, "on_startup", ()) or getattr(router, "on_shutdown", ())
-    )
+    merged = _merged_lifespans(lifespan)
+    return not merged or any(_does_something(part) for part in merged)
+
+
+def _merged_lifespans(lifespan: Any) -> list[Any]:
+    """Return the two lifespans that FastAPI makes one of when a router is included."""
+    function: Any = getattr(lifespan, "__wrapped__", None)
+    if getattr(function, "__qualname__", "") != _MERGED:
+        return []
+    return list(inspect.getclosurevars(function).nonlocals.values())
 
 
 async def run_handlers(handlers: Iterable[Callable[[], Any]]) -> None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import quote
 
+from fastapi._body_limit import AppBodyLimitMiddleware
 from starlette._utils import is_async_callable
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
@@ -65,6 +66,8 @@ _CLIENT_LEFT = 499
 _NORMAL_CLOSE = 1000
 _ABNORMAL_CLOSE = 1006
 _INTERNAL_ERROR_CLOSE = 1011
+_CONTENT_TYPE = b"content-type"
+_MAX_PLANS = 256
 _NOTHING: dict[str, Any] = {}
 _TOO_LARGE = PlainTextResponse("Content Too Large", status_code=413)
 
@@ -179,6 +182,8 @@ class LayerOptions:
     """Tell browsers that came over https to stay there."""
     problems: bool
     """Answer with problem documents."""
+    max_body_size: int | None
+    """Bytes of the largest request body; `None` for no limit."""
 
 
 class RequestLayer:
@@ -208,11 +213,32 @@ class RequestLayer:
         self._cors = _cors_replay(user_middleware)
         header = options.request_id_header
         self.request_id_header = None if header is None else header.lower().encode("latin-1")
-        self.security_headers = _SECURITY_HEADERS if options.security_headers else ()
-        self.security_names = frozenset(name for name, _ in self.security_headers)
+        self._limited: ASGIApp = AppBodyLimitMiddleware(app, max_body_size=options.max_body_size)
+        self._plans: dict[tuple[bytes, ...], _HeaderPlan] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
+        if scope["type"] != "http" or EXCHANGE_KEY in scope:
+            await self._serve_other(scope, receive, send)
+            return
+        scope[SETTINGS_KEY] = self.options.settings
+        self.options.refresh()
+        headers = dict(scope.get("headers", ()))
+        exchange = _Exchange(self, scope, headers, receive, send)
+        scope[EXCHANGE_KEY] = exchange
+        app = self._limited if _may_have_body(scope, headers) else self.app
+        token = enter_request(exchange.fields)
+        try:
+            await app(scope, receive, exchange.send)
+        except Exception as error:
+            await self._fail(error, exchange, exchange.deliver)
+            raise
+        finally:
+            exchange.finish()
+            leave_request(token)
+        exchange.release()
+
+    async def _serve_other(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
@@ -220,23 +246,8 @@ class RequestLayer:
         self.options.refresh()
         if EXCHANGE_KEY in scope:
             await self._serve_mounted(scope, receive, send)
-        elif scope["type"] == "http":
-            await self._serve_request(scope, receive, send)
         else:
             await self._serve_websocket(scope, receive, send)
-
-    async def _serve_request(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = _Exchange(self, scope, receive, send)
-        scope[EXCHANGE_KEY] = exchange
-        token = enter_request(exchange.fields)
-        try:
-            await self.app(scope, receive, exchange.send)
-        except Exception as error:
-            await self._fail(error, exchange, exchange.deliver)
-            raise
-        finally:
-            exchange.finish()
-            leave_request(token)
 
     async def _serve_mounted(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve an app mounted in another SturdyAPI: the parent's exchange does all but errors."""
@@ -248,7 +259,7 @@ class RequestLayer:
         if self.options.gate.explicit:
             exchange.gate = self.options.gate
         try:
-            await self.app(scope, receive, send)
+            await self._limited(scope, receive, send)
         except Exception as error:
             # By the way the app answers, so that its own outer layers see that it has.
             await self._fail(error, exchange, send)
@@ -298,6 +309,7 @@ class RequestLayer:
             return self._server_errors.debug_response(request, error)
         if self._handler is None:
             return self._last_resort()
+        exchange.handled = error
         try:
             return await _call_handler(self._handler, request, error)
         except Exception as handler_error:  # noqa: BLE001 - the client still needs an answer
@@ -316,14 +328,52 @@ class RequestLayer:
         send an alert, is to be called once.
         """
         exchange = request.scope.get(EXCHANGE_KEY)
-        if self._handler is None or (exchange is not None and exchange.failure is error):
+        if self._handler is None or (exchange is not None and exchange.handled is error):
             return self._last_resort()
         return await _call_handler(self._handler, request, error)
+
+    def plan_headers(self, names: tuple[bytes, ...]) -> _HeaderPlan:
+        """Return what to add to a response that has headers of these names."""
+        plan = self._plans.get(names)
+        if plan is None:
+            plan = _HeaderPlan.make(names, self.options)
+            # User code chooses the names, so that there is no end of them.
+            if len(self._plans) < _MAX_PLANS:
+                self._plans[names] = plan
+        return plan
 
     async def respond(self, response: ASGIApp, exchange: _Exchange, send: Send) -> None:
         """Send a response of ours, with the CORS headers that the user's middleware would add."""
         app = response if self._cors is None else self._cors(response)
         await app(exchange.scope, exchange.receive, send)
+
+
+class _HeaderPlan(NamedTuple):
+    """What to add to a response, by the names of the headers that it has."""
+
+    always: tuple[tuple[bytes, bytes], ...]
+    for_html: tuple[tuple[bytes, bytes], ...]
+    for_https: tuple[tuple[bytes, bytes], ...]
+    request_id_header: bytes | None
+    content_type_at: int
+    """Position of the content type; -1 for none."""
+
+    @classmethod
+    def make(cls, names: tuple[bytes, ...], options: LayerOptions) -> _HeaderPlan:
+        present = [name.lower() for name in names]
+        request_id_header = (options.request_id_header or "").lower().encode("latin-1")
+
+        def absent(*wanted: tuple[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
+            missing = (pair for pair in wanted if pair[0] not in present)
+            return tuple(missing) if options.security_headers else ()
+
+        return cls(
+            always=absent(*_SECURITY_HEADERS),
+            for_html=absent(_CSP),
+            for_https=absent(_HSTS) if options.hsts else (),
+            request_id_header=None if request_id_header in present else request_id_header or None,
+            content_type_at=present.index(_CONTENT_TYPE) if _CONTENT_TYPE in present else -1,
+        )
 
 
 class ScopeKeeper:
@@ -378,6 +428,7 @@ class _Exchange:
     Attributes:
         fields: The request's log fields; what `bind()` changes.
         failure: The unhandled error that was logged, if any.
+        handled: The error that the user's handler was called with, if any.
         gate: Of the innermost app whose author chose, else of the outermost.
         is_written: The access line is written, or not wanted.
         scope: What routing works on, so that it tells the route.
@@ -385,34 +436,45 @@ class _Exchange:
     """
 
     __slots__ = (
-        "_layer", "_replaced", "_send", "_started_at", "failure", "fields", "gate", "is_written",
-        "receive", "scope", "status",
+        "_layer", "_replaced", "_send", "_started_at", "failure", "fields", "gate", "handled",
+        "is_written", "receive", "scope", "status",
     )  # fmt: skip
 
-    def __init__(self, layer: RequestLayer, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(
+        self,
+        layer: RequestLayer,
+        scope: Scope,
+        headers: Mapping[bytes, bytes],
+        receive: Receive,
+        send: Send,
+    ) -> None:
         self._started_at = perf_counter()
         self._layer = layer
         self._send = send
         self._replaced = False
         self.scope = scope
-        self.receive = receive
         self.gate = layer.options.gate
+        self.receive = receive
         self.is_written = False
         self.failure: Exception | None = None
+        self.handled: Exception | None = None
         self.status: int | None = None
-        self.fields = _identify(scope, layer.request_id_header)
+        self.fields = _identify(headers, layer.request_id_header)
 
     async def send(self, message: Message) -> None:
         """Take a message of the app, and deliver it or what must be sent in its place."""
-        if self._replaced:
-            return
         if message["type"] == "http.response.start":
-            replacement = await self._replacement(message)
-            if replacement is not None:
-                self._replaced = True
-                await self._layer.respond(replacement, self, self.deliver)
-                return
-        await self.deliver(message)
+            if self.gate.guards(self.scope) or message["status"] == _TOO_LARGE.status_code:
+                replacement = await self._replacement(message)
+                if replacement is not None:
+                    self._replaced = True
+                    await self._layer.respond(replacement, self, self.deliver)
+                    return
+            await self._send(self._start(message))
+        elif not self._replaced:
+            await self._send(message)
+            if not message.get("more_body", False) and message["type"] == "http.response.body":
+                self.finish()
 
     async def _replacement(self, message: Message) -> ASGIApp | None:
         if self.gate.guards(self.scope):
@@ -422,33 +484,31 @@ class _Exchange:
         return None
 
     async def deliver(self, message: Message) -> None:
-        """Hand a message to the server, with our headers; write the access line after the last."""
+        """Hand a message of ours to the server."""
         if message["type"] == "http.response.start":
-            self.status = message["status"]
-            # A copy: an app may keep its message, and send it again to another client.
-            message = {**message, "headers": self._complete(message.get("headers", ()))}
+            message = self._start(message)
         await self._send(message)
-        if message["type"] == "http.response.body" and not message.get("more_body", False):
-            self.finish()
 
-    def _complete(self, sent: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        """Return a new list with our headers where they are absent: responses are used again."""
-        layer = self._layer
-        headers = list(sent)
-        present = {name.lower(): value for name, value in headers}
-        if layer.security_headers:
-            if present.keys().isdisjoint(layer.security_names):
-                headers += layer.security_headers
-            else:
-                headers += [pair for pair in layer.security_headers if pair[0] not in present]
-            if _is_html(present.get(b"content-type", b"")):
-                _add_absent(headers, present, _CSP)
-            if layer.options.hsts and self.scope.get("scheme") == "https":
-                _add_absent(headers, present, _HSTS)
-        name = layer.request_id_header
-        if name is not None and name not in present:
-            headers.append((name, self.fields["request_id"].encode("latin-1")))
-        return headers
+    def _start(self, message: Message) -> Message:
+        """Return the start of the response with our headers, each only where it is absent."""
+        self.status = message["status"]
+        sent: Sequence[tuple[bytes, bytes]] = message.get("headers", ())
+        if type(sent) is not list:
+            sent = list(sent)  # ASGI allows any iterable.
+        plan = self._layer.plan_headers(tuple([name for name, _ in sent]))
+        headers = [*sent, *plan.always]
+        if plan.content_type_at >= 0 and _is_html(sent[plan.content_type_at][1]):
+            headers += plan.for_html
+        if plan.for_https and self.scope.get("scheme") == "https":
+            headers += plan.for_https
+        if plan.request_id_header is not None:
+            headers.append((plan.request_id_header, self.fields["request_id"].encode("latin-1")))
+        # A copy: an app may keep its message, and send it again to another client.
+        return {**message, "headers": headers}
+
+    def release(self) -> None:
+        """Let go of the scope, which knows this exchange: only a collector would free the two."""
+        self.scope = {}
 
     def finish(self) -> None:
         """Write the access line, once."""
@@ -477,7 +537,7 @@ class _WebSocketExchange:
         self._send = send
         self.scope = scope
         self.code: int | None = None
-        self.fields = _identify(scope, layer.request_id_header)
+        self.fields = _identify(dict(scope.get("headers", ())), layer.request_id_header)
 
     async def receive(self) -> Message:
         message = await self._receive()
@@ -501,10 +561,16 @@ class _WebSocketExchange:
         )
 
 
-def _identify(scope: Scope, request_id_header: bytes | None) -> dict[str, Any]:
+def _may_have_body(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
+    """Tell whether a body can follow: HTTP/1 announces it, later versions just send it."""
+    if not scope.get("http_version", "").startswith("1"):
+        return True
+    return b"content-length" in headers or b"transfer-encoding" in headers
+
+
+def _identify(headers: Mapping[bytes, bytes], request_id_header: bytes | None) -> dict[str, Any]:
     """Return the first log fields of a connection: its id, and the caller's trace if it has one."""
-    headers = dict(scope["headers"])
-    sent = headers.get(request_id_header, b"") if request_id_header is not None else b""
+    sent = b"" if request_id_header is None else headers.get(request_id_header)
     if sent and _REQUEST_ID.fullmatch(sent):
         fields = {"request_id": sent.decode("ascii")}
     else:
@@ -520,13 +586,6 @@ def _identify(scope: Scope, request_id_header: bytes | None) -> dict[str, Any]:
 
 def _is_html(content_type: bytes) -> bool:
     return content_type[:9].lower() == b"text/html" and content_type[9:10] in (b"", b";", b" ")
-
-
-def _add_absent(
-    headers: list[tuple[bytes, bytes]], present: Mapping[bytes, bytes], pair: tuple[bytes, bytes]
-) -> None:
-    if pair[0] not in present:
-        headers.append(pair)
 
 
 def _route_template(scope: Scope) -> str | None:
@@ -549,8 +608,13 @@ def _raw_path(scope: Scope) -> str:
     raw = scope.get("raw_path")
     if raw is None:
         return quote(scope["path"])
+    return _escaped(raw)
+
+
+@lru_cache(maxsize=1024)
+def _escaped(raw_path: bytes) -> str:
     # Some servers pass on bytes that the client should have escaped.
-    return quote(raw.partition(b"?")[0], safe=_PRINTABLE)
+    return quote(raw_path.partition(b"?")[0], safe=_PRINTABLE)
 
 
 def _client(scope: Scope) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -28,8 +27,10 @@ from sturdyapi.wire import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
     from typing import Unpack
 
+    from bson import ObjectId
     from pydantic import GetCoreSchemaHandler
     from pydantic_core import CoreSchema
 
@@ -47,18 +48,18 @@ def _refuse_collisions(model: type[pydantic.BaseModel]) -> None:
 
 
 def _names_in(model: type[pydantic.BaseModel]) -> Iterator[tuple[str, str]]:
-    for field, info in model.__pydantic_fields__.items():
+    for field, info in model.model_fields.items():
         alias = info.validation_alias or info.alias or _generated(model, field)
         choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
         yield from ((field, choice) for choice in choices if isinstance(choice, str))
 
 
 def _names_out(model: type[pydantic.BaseModel]) -> Iterator[tuple[str, str]]:
-    for field, info in model.__pydantic_fields__.items():
+    for field, info in model.model_fields.items():
         if not info.exclude:
             yield field, info.serialization_alias or info.alias or _generated(model, field)
-    for field, computed in model.__pydantic_decorators__.computed_fields.items():
-        yield field, computed.info.alias or _generated(model, field)
+    for field, computed in model.model_computed_fields.items():
+        yield field, computed.alias or _generated(model, field)
 
 
 def _generated(model: type[pydantic.BaseModel], field: str) -> str:
@@ -72,9 +73,9 @@ def _generated(model: type[pydantic.BaseModel], field: str) -> str:
 class BaseModel(pydantic.BaseModel):
     """A model with `snake_case` fields that are `camelCase` on the wire; it takes both names.
 
-    Its `Decimal`, `datetime` and `bson.ObjectId` fields travel as the schema in OpenAPI says: a JSON
-    number, RFC 3339 in UTC ending in `Z`, and 24 hexadecimal digits. `class Invoice(BaseModel,
-    decimal_as="string")` sends every Decimal of the class, and of those made from it, digit for digit.
+    Its `Decimal`, `datetime` and `bson.ObjectId` fields travel as OpenAPI says: a JSON number,
+    RFC 3339 in UTC ending in `Z`, 24 hexadecimal digits. `class Invoice(BaseModel,
+    decimal_as="string")` takes and sends Decimals as `Money` does, and so do the classes under it.
 
     Raises:
         FieldCollisionError: Two fields of a class have one name on the wire.
@@ -88,8 +89,12 @@ class BaseModel(pydantic.BaseModel):
         validate_by_name=True,
     )
 
-    __decimal_as__: ClassVar[DecimalForm] = "number"
-    __field_rules__: ClassVar[Mapping[str, tuple[Rule, ...]]] = {}
+    if TYPE_CHECKING:  # Pydantic would evaluate these anew for each class under this one
+        __decimal_as__: ClassVar[DecimalForm]
+        __field_rules__: ClassVar[Mapping[str, tuple[Rule, ...]]]
+    else:
+        __decimal_as__ = "number"
+        __field_rules__ = {}
 
     def __init_subclass__(
         cls, *, decimal_as: DecimalForm | None = None, **config: Unpack[ConfigDict]
@@ -101,7 +106,8 @@ class BaseModel(pydantic.BaseModel):
     @classmethod
     def __pydantic_init_subclass__(cls, **config: Any) -> None:
         super().__pydantic_init_subclass__(**config)
-        _refuse_collisions(cls)
+        if not cls.__pydantic_complete__:  # a type is still unknown: names are checked now already
+            _refuse_collisions(cls)
 
     @classmethod
     def __pydantic_on_complete__(cls) -> None:
@@ -112,7 +118,7 @@ class BaseModel(pydantic.BaseModel):
     def __get_pydantic_core_schema__(
         cls, source: type[pydantic.BaseModel], handler: GetCoreSchemaHandler, /
     ) -> CoreSchema:
-        for field in cls.__pydantic_fields__.values():
+        for field in cls.model_fields.values():
             field.annotation = with_known_types(field.annotation)
         schema = handler(source)
         if has_rules(schema):
@@ -122,22 +128,24 @@ class BaseModel(pydantic.BaseModel):
         )
         return schema
 
-    @classmethod
-    def model_construct(cls, _fields_set: set[str] | None = None, **values: Any) -> Self:
-        """Like Pydantic's: nothing is validated, but datetimes still end up in UTC."""
-        return _settled(super().model_construct(_fields_set, **values))
+    if not TYPE_CHECKING:  # type checkers know Pydantic's own, and a __setattr__ would blind them
+
+        @classmethod
+        def model_construct(cls, _fields_set: set[str] | None = None, **values: Any) -> Self:
+            """Like Pydantic's: nothing is validated, but datetimes still end up in UTC."""
+            return _settled(super().model_construct(_fields_set, **values))
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            rules = type(self).__field_rules__.get(name)
+            if rules is not None and not self.model_config.get("validate_assignment"):
+                for rule in rules:
+                    value = rule.keep(value)
+            super().__setattr__(name, value)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Like Pydantic's: `update` is not validated, but datetimes still end up in UTC."""
         copied = super().model_copy(update=update, deep=deep)
         return _settled(copied) if update else copied
-
-    if not TYPE_CHECKING:  # to a type checker, a __setattr__ would allow every attribute
-
-        def __setattr__(self, name: str, value: Any) -> None:
-            for rule in type(self).__field_rules__.get(name, ()):
-                value = rule.keep(value)
-            super().__setattr__(name, value)
 
 
 M = TypeVar("M", bound=BaseModel)
@@ -147,7 +155,9 @@ M = TypeVar("M", bound=BaseModel)
 class _Money:
     """Makes a Decimal travel as a string."""
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
         return ruled_schema(Exact("Money"), handler(source))
 
 
@@ -163,13 +173,15 @@ way can't be seen any more.
 class _Utc:
     """Makes a datetime refuse input without a zone."""
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
         aware = {**handler(source), "tz_constraint": "aware"}
         return ruled_schema(Instant("UtcDatetime", naive=False), cast("CoreSchema", aware))
 
 
 UtcDatetime = Annotated[datetime, _Utc()]
-"""A datetime that has a zone when it comes in and is in UTC from then on, ending in `Z` when sent."""
+"""A datetime that comes in with a zone, is in UTC from then on and ends in `Z` when it is sent."""
 
 
 class _ObjectIdType(type):
@@ -189,24 +201,22 @@ class _ObjectIdType(type):
         return getattr(object_id_class(), name)
 
 
-class _ObjectId(metaclass=_ObjectIdType):
-    """`bson.ObjectId` as a type of fields and parameters: 24 hexadecimal digits on the wire.
+if not TYPE_CHECKING:
 
-    Stands in for `bson.ObjectId`: calling it makes one, and its instances are those of `bson.ObjectId`.
+    class ObjectId(metaclass=_ObjectIdType):
+        """`bson.ObjectId` as a type of fields and parameters: 24 hexadecimal digits on the wire.
 
-    Raises:
-        MissingExtraError: pymongo is not installed; when the type is used, not when it is imported.
-    """
+        It stands in for `bson.ObjectId`: calling it makes one, and so is what a field holds.
 
-    @classmethod
-    def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
-        return object_id_schema("ObjectId")
+        Raises:
+            MissingExtraError: pymongo is not installed. Raised when the type is used.
+        """
 
-
-if TYPE_CHECKING:
-    from bson import ObjectId
-else:
-    ObjectId = _ObjectId
+        @classmethod
+        def __get_pydantic_core_schema__(
+            cls, _source: Any, _handler: GetCoreSchemaHandler
+        ) -> CoreSchema:
+            return object_id_schema("ObjectId")
 
 
 def _settled(model: M) -> M:

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi.dependencies import models as dependency_models
 from fastapi.routing import APIRoute, iter_route_contexts, request_response
 from fastapi.utils import create_model_field
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.responses import Response
 
 from .wire import WireRules, encode, needs_rules
 
@@ -33,7 +35,7 @@ else:
     SUPPORTED = True
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Container, Iterator, Sequence
 
     from fastapi import APIRouter
     from fastapi.dependencies.models import Dependant
@@ -65,6 +67,14 @@ class RouteView:
         """Method and path, for messages."""
         methods = ",".join(sorted(self.state.methods or ()))
         return f"{methods} {self.state.path_format}"
+
+    @property
+    def is_rebuildable(self) -> bool:
+        """Whether the handler is FastAPI's: one that the route's author put there must stay."""
+        handler = self.state.app
+        if isinstance(handler, RequestBodyLimitMiddleware):
+            handler = getattr(handler.app, "app", None)
+        return getattr(handler, "__qualname__", "") == "request_response.<locals>.app"
 
     def rebuild(self) -> None:
         """Make the handler anew, after a field of `state` was replaced."""
@@ -106,7 +116,7 @@ class RouteWatch:
     def _walk(self) -> None:
         self._routers = tuple(_included_routers(self._router))
         self._version = self._current_version()
-        _own_foreign_routes(self._router)
+        _own_foreign_routes(self._router, self._seen)
         seen: dict[int, Any] = {}
         for context in iter_route_contexts(self._router.routes):
             if not isinstance(context.original_route, APIRoute):
@@ -137,15 +147,19 @@ def _included_routers(router: APIRouter) -> Iterator[APIRouter]:
         pending.extend(child for child in children if child is not None)
 
 
-def _own_foreign_routes(router: APIRouter) -> None:
+def _own_foreign_routes(router: APIRouter, seen: Container[int]) -> None:
     """Put copies in place of ready-made routes: another app may serve the same objects."""
     app = router.dependency_overrides_provider
     for position, route in enumerate(router.routes):
-        if isinstance(route, APIRoute) and route.dependency_overrides_provider is not app:
+        if not isinstance(route, APIRoute) or id(route) in seen:
+            continue
+        if route.dependency_overrides_provider is not app:
             own = copy.copy(route)
             own.dependant = copy.copy(route.dependant)
             router.routes[position] = own
-            RouteView(own, own).rebuild()
+            view = RouteView(own, own)
+            if view.is_rebuildable:
+                view.rebuild()
 
 
 def apply_wire_rules(view: RouteView) -> None:
@@ -157,16 +171,18 @@ def apply_wire_rules(view: RouteView) -> None:
     state = view.state
     if state.is_sse_stream or state.is_json_stream:
         if state.stream_item_field is None:
-            _wrap_call(view, encode)
-        elif needs_rules(state.stream_item_type):
+            _wrap_call(view, _encoded)
+        elif needs_rules(state.stream_item_type) and view.is_rebuildable:
             state.stream_item_field = _ruled_field(
                 state.stream_item_field.name, state.stream_item_type, view
             )
             view.rebuild()
+        if state.stream_item_field is not None and "asyncpg" in sys.modules:
+            _wrap_call(view, _dict_rows)
     elif state.response_field is None:
-        _wrap_call(view, encode)
+        _wrap_call(view, _encoded)
     else:
-        if needs_rules(state.response_model):
+        if needs_rules(state.response_model) and view.is_rebuildable:
             state.response_field = _ruled_field(
                 state.response_field.name, state.response_model, view
             )
@@ -175,15 +191,25 @@ def apply_wire_rules(view: RouteView) -> None:
             _wrap_call(view, _dict_rows)
 
 
+def _encoded(value: Any) -> Any:
+    # A response of the user's own is sent as it is; it may hold a whole request.
+    return value if isinstance(value, Response) else encode(value)
+
+
 def _ruled_field(name: str, annotation: Any, view: RouteView) -> Any:
     ruled = Annotated[annotation, WireRules(where=f"{view.name} response")]
     return create_model_field(name=name, type_=ruled, mode="serialization")
 
 
 def _dict_rows(value: Any) -> Any:
-    """Turn asyncpg's records, which are no mappings, into dicts that a response model takes."""
+    """Turn asyncpg's records, which are no mappings, into dicts that a response model takes.
+
+    Of a list only the first item is looked at, which costs nothing for a list of dicts.
+    """
     if isinstance(value, list):
         return [_dict_rows(item) for item in value] if value and _is_record(value[0]) else value
+    if type(value) is dict:
+        return {key: _dict_rows(item) for key, item in value.items()}
     return dict(value.items()) if _is_record(value) else value
 
 

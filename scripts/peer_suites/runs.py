@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .setup import CHECKOUT
+from .setup import CHECKOUT, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -59,7 +59,7 @@ def _run(
     path = workshop.outcomes(suite, side)
     path.unlink(missing_ok=True)
     scripts = Path(__file__).parents[1]
-    source = workshop.source(suite)
+    source = unpack(workshop, suite)
     folders = [*(source / folder for folder in suite.python_path), scripts]
     if side != "stock":
         folders.append(scripts / "peer_suites" / "site")

@@ -43,9 +43,9 @@ class Workshop:
         """Says what the environment was made of; written last."""
         return self.root / "venv" / "made-of.txt"
 
-    def source(self, suite: Suite) -> Path:
-        """Return the folder of a suite as published."""
-        return self.root / suite.folder
+    def archive(self, suite: Suite) -> Path:
+        """Return the source distribution of a suite."""
+        return self.root / f"{suite.folder}.tar.gz"
 
     def outcomes(self, suite: Suite, side: str) -> Path:
         """Return the file with the outcome of each test; `side` is `stock` or `sturdyapi`."""
@@ -57,36 +57,35 @@ class Workshop:
 
 
 def prepare(suites: Sequence[Suite]) -> Workshop:
-    """Return the folder with the suites' sources and their environment, made if need be."""
+    """Return the folder with the suites' archives and their environment, made if need be."""
     workshop = Workshop(CHECKOUT / ".peer-suites")
     workshop.root.mkdir(exist_ok=True)
     for suite in suites:
-        if not workshop.source(suite).exists():
-            _unpack(_download(workshop, suite), workshop.source(suite))
+        if not workshop.archive(suite).exists():
+            _download(workshop, suite)
     _make_environment(workshop, suites)
     return workshop
 
 
-def _download(workshop: Workshop, suite: Suite) -> Path:
+def unpack(workshop: Workshop, suite: Suite) -> Path:
+    """Return the folder of a suite as published, without what an earlier run has left there."""
+    folder = workshop.root / suite.folder
+    shutil.rmtree(folder, ignore_errors=True)
+    with tarfile.open(workshop.archive(suite)) as tar:
+        tar.extractall(workshop.root, filter="data")
+    return folder
+
+
+def _download(workshop: Workshop, suite: Suite) -> None:
     print(f"downloading the sources of {suite}")
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
     pip += ["--no-binary", suite.name, "--dest", str(workshop.root)]
     subprocess.run([*pip, f"{suite.name}=={suite.version}"], check=True)
-    archive = workshop.root / f"{suite.folder}.tar.gz"
+    archive = workshop.archive(suite)
     found = hashlib.sha256(archive.read_bytes()).hexdigest()
     if found != suite.sha256:
+        archive.unlink()
         sys.exit(f"{archive} has the SHA-256 {found}, not {suite.sha256}. Is it the published one?")
-    return archive
-
-
-def _unpack(archive: Path, folder: Path) -> None:
-    # Unpacked beside its place and then moved: an interrupted run leaves no half of a suite.
-    beside = folder.with_suffix(".unpacking")
-    shutil.rmtree(beside, ignore_errors=True)
-    with tarfile.open(archive) as tar:
-        tar.extractall(beside, filter="data")
-    (beside / folder.name).rename(folder)
-    beside.rmdir()
 
 
 def _make_environment(workshop: Workshop, suites: Sequence[Suite]) -> None:
@@ -106,8 +105,9 @@ def _requirements(workshop: Workshop, suites: Sequence[Suite]) -> Iterator[str]:
     yield from _read_project(CHECKOUT)["project"]["dependencies"]
     for suite in suites:
         yield f"{suite.name}=={suite.version}"
+        project = _read_project(unpack(workshop, suite))
         for group in suite.test_requirements:
-            for requirement in _group(_read_project(workshop.source(suite)), group):
+            for requirement in _group(project, group):
                 if _name(requirement) not in _NOT_NEEDED:
                     yield requirement
     yield "pytest-xdist"

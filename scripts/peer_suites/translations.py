@@ -34,10 +34,11 @@ _STOCK_SCHEMAS = {
 _OUTER_ERRORS = {413: "Content Too Large", 500: "Internal Server Error"}
 """What stock answers outside every exception handler."""
 _PUBLISHED_ASSETS = {
-    str(parameter.default).rpartition("/")[2]: parameter.default
-    for parameter in inspect.signature(get_swagger_ui_html).parameters.values()
-    if parameter.name in {"swagger_js_url", "swagger_css_url", "swagger_favicon_url"}
+    "swagger-ui-bundle.js": "swagger_js_url",
+    "swagger-ui.css": "swagger_css_url",
+    "favicon-32x32.png": "swagger_favicon_url",
 }
+"""Our packaged files, and the parameters whose defaults are the addresses that FastAPI uses."""
 
 
 def translated_handler(ours: Callable[..., Any], stock: Callable[..., Any]) -> Callable[..., Any]:
@@ -80,14 +81,14 @@ def translating(scope: Scope, send: Send, translations: Sequence[Translation]) -
 
 async def _send_in_place_of(start: Message, stock: Response, send: Send) -> None:
     names = dict(stock.raw_headers).keys()
-    kept = [pair for pair in start["headers"] if pair[0] not in names]
+    kept = [pair for pair in start.get("headers", ()) if pair[0] not in names]
     await send({**start, "headers": stock.raw_headers + kept})
     await send({"type": "http.response.body", "body": stock.body})
 
 
 def outer_error(_scope: Scope, start: Message) -> Callable[[bytes], Response] | None:
     """Translate a problem that was made outside the exception handlers to stock's plain text."""
-    is_problem = (b"content-type", PROBLEM_MEDIA_TYPE.encode()) in start["headers"]
+    is_problem = (b"content-type", PROBLEM_MEDIA_TYPE.encode()) in start.get("headers", ())
     text = _OUTER_ERRORS.get(start["status"]) if is_problem else None
     return None if text is None else lambda _body: PlainTextResponse(text, start["status"])
 
@@ -100,7 +101,9 @@ def packaged_page(scope: Scope, _start: Message) -> Callable[[bytes], Response] 
 
 
 def _published_asset(match: re.Match[bytes]) -> bytes:
-    return f'"{_PUBLISHED_ASSETS[match[1].decode()]}"'.encode()
+    parameters = inspect.signature(get_swagger_ui_html).parameters
+    address = parameters[_PUBLISHED_ASSETS[match[1].decode()]].default
+    return f'"{address}"'.encode()
 
 
 def fastapi_openapi(schema: dict[str, Any]) -> dict[str, Any]:

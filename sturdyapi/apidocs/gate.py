@@ -6,11 +6,14 @@ and apps mounted later are covered.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from fastapi import FastAPI
 from fastapi.params import Depends
 from fastapi.routing import APIRoute
 from starlette._exception_handler import wrap_app_handling_exceptions
+from starlette._utils import get_route_path
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -28,6 +31,8 @@ DocsAccess: TypeAlias = bool | Depends
 _HOMES = frozenset({"fastapi.applications", pages.__name__})
 """Modules whose endpoints are documentation: FastAPI defines its own inside `FastAPI.setup`."""
 
+_MAX_LAYERS = 32
+"""Middleware of a mount, through which its app is looked for."""
 _NO_CONTENT = 204
 
 
@@ -60,7 +65,10 @@ class DocsGate:
 
     def guards(self, scope: Scope) -> bool:
         """Tell whether the matched endpoint is documentation."""
-        return getattr(scope.get("endpoint"), "__module__", None) in _HOMES
+        endpoint = scope.get("endpoint")
+        if isinstance(endpoint, FunctionType):
+            return endpoint.__module__ in _HOMES
+        return endpoint is not None and _is_page_of_mounted(endpoint, scope)
 
     async def decide(self, scope: Scope, receive: Receive) -> ASGIApp | None:
         """Return what answers in place of a documentation response, or `None` to let it through.
@@ -74,6 +82,30 @@ class DocsGate:
         if self._check is None or not is_offered:
             return wrap_app_handling_exceptions(_not_found, Request(scope, receive))
         return await _refusal(self._check, scope, receive)
+
+
+def _is_page_of_mounted(endpoint: object, scope: Scope) -> bool:
+    """Tell by its path whether a response of a mounted app is documentation.
+
+    The endpoint of a mount is the mounted app. It stays that when the app answers without an
+    endpoint, by a redirect or a middleware, or when a middleware routes on a copy of the scope.
+    """
+    app = _mounted_fastapi(endpoint)
+    if app is None or not app.openapi_url:
+        return False
+    pages_of_app = (
+        app.openapi_url, app.docs_url, app.redoc_url, app.swagger_ui_oauth2_redirect_url
+    )  # fmt: skip
+    return get_route_path(scope) in pages_of_app
+
+
+def _mounted_fastapi(endpoint: object) -> FastAPI | None:
+    app: Any = endpoint
+    for _ in range(_MAX_LAYERS):
+        if app is None or isinstance(app, FastAPI):
+            return app
+        app = getattr(app, "app", None)
+    return None
 
 
 async def _allowed() -> Response:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ACCESS", "ERROR", "WEBSOCKET", "Clock", "Entry", "Exchange", "Session"]
+__all__ = ["ACCESS", "ERROR", "WEBSOCKET", "Clock", "Entry", "Exchange", "ExchangeFacts", "Session"]
 
 ACCESS = "sturdyapi.access"
 WEBSOCKET = "sturdyapi.websocket"
@@ -37,6 +37,10 @@ class Entry:
     error: BaseException | None = None
     origin: str = ""
     """Function and line that logged, such as `read_order:42`."""
+
+
+ExchangeFacts: TypeAlias = tuple[str, str | None, str, int, float, str | None]
+"""The members of an `Exchange`; a plain tuple is made in a quarter of the time."""
 
 
 class Exchange(NamedTuple):

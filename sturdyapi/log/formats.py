@@ -14,7 +14,7 @@ from ipaddress import ip_address
 from json.encoder import encode_basestring_ascii as quoted
 from typing import TYPE_CHECKING, Any, Final
 
-from .entry import ACCESS, Clock, Entry, Exchange
+from .entry import ACCESS, Clock, Entry, ExchangeFacts
 from .errors import describe
 from .values import (
     MAX_INTEGER,
@@ -53,27 +53,25 @@ class JsonLines(ABC):
 
     @abstractmethod
     def access_line(
-        self, time_seconds: float, exchange: Exchange, fields: Mapping[str, Any]
+        self, time_seconds: float, exchange: ExchangeFacts, fields: Mapping[str, Any]
     ) -> str | None:
         """Return what `line()` would, or `None` for fields that need its care."""
 
     def _request(self, method: str, route: str | None, status: int) -> tuple[str, str]:
         """Return the method as it stands in the message, and the members that few requests vary."""
-        known = self._requests.get((method, route, status))
-        if known is None:
-            known = quoted(method)[1:-1], self._write_request(method, route, status)
-            if len(self._requests) < _MAX_KNOWN_REQUESTS:
-                self._requests[method, route, status] = known
-        return known
+        request = quoted(method)[1:-1], self._write_request(method, route, status)
+        if len(self._requests) < _MAX_KNOWN_REQUESTS:
+            self._requests[method, route, status] = request
+        return request
 
     @abstractmethod
     def _write_request(self, method: str, route: str | None, status: int) -> str: ...
 
     def _opening(self, name: str) -> str | None:
         """Return how a field begins, up to its value; `None` if its name is not a simple one."""
-        opening = self._openings.get(name)
-        if opening is None and len(self._openings) < _MAX_KNOWN_NAMES and self._is_simple(name):
-            opening = self._openings[name] = self._write_opening(name)
+        if len(self._openings) >= _MAX_KNOWN_NAMES or not self._is_simple(name):
+            return None
+        opening = self._openings[name] = self._write_opening(name)
         return opening
 
     @abstractmethod
@@ -109,17 +107,18 @@ class JsonFormat(JsonLines):
         return json.dumps(members) + "\n"
 
     def access_line(
-        self, time_seconds: float, exchange: Exchange, fields: Mapping[str, Any]
+        self, time_seconds: float, exchange: ExchangeFacts, fields: Mapping[str, Any]
     ) -> str | None:
         """Return what `line()` would, or `None` for fields that need its care."""
         members = ""
         for name, value in list(fields.items()):
-            opening = self._opening(name)
+            opening = self._openings.get(name) or self._opening(name)
             if opening is None:
                 return None
             members += opening + _json_text(value)
         method, route, path, status, duration_seconds, client = exchange
-        verb, request = self._request(method, route, status)
+        key = (method, route, status)
+        verb, request = self._requests.get(key) or self._request(*key)
         path = quoted(path)
         return (
             f'{{"time": "{self._clock.stamp(time_seconds)}", "level": "INFO", '
@@ -210,14 +209,14 @@ class EcsFormat(JsonLines):
                 labels[name] = _label_text(value)
 
     def access_line(
-        self, time_seconds: float, exchange: Exchange, fields: Mapping[str, Any]
+        self, time_seconds: float, exchange: ExchangeFacts, fields: Mapping[str, Any]
     ) -> str | None:
         """Return what `line()` would, or `None` for fields that need its care."""
         method, route, path, status, duration_seconds, client = exchange
         members = "" if client is None else _client_members(client)
         labels = "" if route is None else f', "route": {quoted(route)}'
         for name, value in list(fields.items()):
-            opening = self._opening(name)
+            opening = self._openings.get(name) or self._opening(name)
             if opening is None:
                 return None
             text = value if type(value) is str else _label_text(plain(value))
@@ -227,13 +226,14 @@ class EcsFormat(JsonLines):
                 labels += opening + _json_text(text)
         if labels:
             members += f', "labels": {{{labels[2:]}}}'
-        verb, request = self._request(method, route, status)
+        key = (method, route, status)
+        verb, request = self._requests.get(key) or self._request(*key)
         path = quoted(path)
         return (
             f'{{"@timestamp": "{self._clock.stamp(time_seconds)}", "log.level": "info", '
             f'"message": "{verb} {path[1:-1]} {status}", "log.logger": "{ACCESS}", '
             f'{request}, "url.path": {path}, '
-            f'"event.duration": {round(duration_seconds * 1e6) * 1000}{members}}}\n'
+            f'"event.duration": {int(duration_seconds * 1e6 + 0.5) * 1000}{members}}}\n'
         )
 
     def _write_request(self, method: str, route: str | None, status: int) -> str:
@@ -328,7 +328,7 @@ def _label_name(name: object) -> str:
 
 
 def _label_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    return value if isinstance(value, str) else _json_text(value)
 
 
 @lru_cache(maxsize=1024)

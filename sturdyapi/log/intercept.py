@@ -6,6 +6,9 @@ import logging
 import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
+from starlette.requests import ClientDisconnect
+from starlette.websockets import WebSocketDisconnect
+
 from sturdyapi.context import context_fields
 
 from .callers import is_called_from
@@ -32,20 +35,18 @@ _SERVER_LOGGERS = (
     "fastapi_cli",
 )
 
-_TALKATIVE_LOGGERS = (
-    "aiosqlite",
-    "asyncio",
-    "botocore",
-    "hpack",
-    "httpcore",
-    "httpcore2",
-    "pymongo",
-    "python_multipart",
-    "urllib3",
-    "watchfiles",
-    "websockets",
-)
-"""Libraries whose DEBUG lines, some with whole queries in them, say nothing to the app's author."""
+_TALKATIVE_LOGGERS = {
+    **dict.fromkeys(
+        ("aiosqlite", "asyncio", "botocore", "hpack", "httpcore", "httpcore2"), logging.INFO
+    ),
+    **dict.fromkeys(("pymongo", "python_multipart", "urllib3", "websockets"), logging.INFO),
+    # Whole URLs, with the tokens in them; and a line for each line that is written to a file.
+    **dict.fromkeys(("httpx", "httpx2", "watchfiles"), logging.WARNING),
+}
+"""Libraries whose lines below this level say nothing to the app's author, some with whole queries.
+
+A level that the user has set for one of them stays.
+"""
 
 _CONSOLE_FILES = ("/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/self/fd/")
 
@@ -88,9 +89,8 @@ class StandardLogging:
             root.setLevel(self._severity)
         for name in _SERVER_LOGGERS:
             self._redirect(logging.getLogger(name))
-        if self._severity < logging.INFO:
-            for name in _TALKATIVE_LOGGERS:
-                self._quieten(logging.getLogger(name))
+        for name, level in _TALKATIVE_LOGGERS.items():
+            self._quieten(logging.getLogger(name), level)
         self._warnings.install()
 
     def restore(self) -> None:
@@ -117,10 +117,10 @@ class StandardLogging:
             logger.handlers = kept
         logger.propagate = logger.name not in _ACCESS_LOGGERS
 
-    def _quieten(self, logger: logging.Logger) -> None:
-        if logger.level == logging.NOTSET:
+    def _quieten(self, logger: logging.Logger, level: int) -> None:
+        if logger.level == logging.NOTSET and level > self._severity:
             self._remember(logger)
-            logger.setLevel(logging.INFO)
+            logger.setLevel(level)
 
     def _remember(self, logger: logging.Logger) -> None:
         state = _State(logger.handlers, logger.propagate, logger.level)
@@ -156,13 +156,9 @@ class _Interceptor(logging.Handler):
         super().__init__()
         self._emit = emit
 
-    def createLock(self) -> None:  # noqa: N802 - the standard library's name
-        # None needed, and it could be held while a user's sink is slow.
-        self.lock = None
-
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
-        if error is not None and record.name in _SERVER_LOGGERS and is_logged(error):
+        if record.name in _SERVER_LOGGERS and _is_told_elsewhere(record, error):
             return
         if _was_propagated_by_loguru(record):
             return
@@ -206,6 +202,14 @@ class _WarningsHook:
         )
 
 
+def _is_told_elsewhere(record: logging.LogRecord, error: BaseException | None) -> bool:
+    # uvicorn's access lines of websockets, query string and all, come from its error logger.
+    if error is None:
+        return "WebSocket %s" in str(record.msg)
+    # An endpoint that did not catch its client's leaving has not failed.
+    return isinstance(error, ClientDisconnect | WebSocketDisconnect) or is_logged(error)
+
+
 def _was_propagated_by_loguru(record: logging.LogRecord) -> bool:
     # A user's sink may hand loguru's lines to the standard library; ours has had them already.
     return isinstance(getattr(record, "extra", None), dict) and is_called_from(
@@ -222,7 +226,7 @@ def _entry_of(record: logging.LogRecord, error: BaseException | None) -> Entry:
         message=_message_of(record),
         fields=_fields_of(record),
         error=error,
-        origin=f"{record.funcName}:{record.lineno}",
+        origin="" if record.name in _SERVER_LOGGERS else f"{record.funcName}:{record.lineno}",
     )
 
 

@@ -28,6 +28,9 @@ _REQUEST_NAMES = frozenset(Exchange._fields + Session._fields) - {"duration_seco
 }
 _CORE_ATTRIBUTES = ("handlers", "patcher", "extra", "activation_list")
 
+_default_handler_ids = [0]
+"""Ids that loguru's default handler has had; it gets a new one when it is put back."""
+
 
 class LoguruSide:
     """Our handler, and the way for lines of ours through loguru."""
@@ -43,9 +46,9 @@ class LoguruSide:
 
     def install(self) -> None:
         """Take the place of loguru's default handler; handlers of the user stay."""
-        if _default.handler_id is not None:
+        if not _autoinit_is_off():
             with suppress(ValueError):  # the user has removed it
-                logger.remove(_default.handler_id)
+                logger.remove(_default_handler_ids[-1])
                 self._took_default = True
         self._handler_id = logger.add(
             self._sink,
@@ -60,8 +63,8 @@ class LoguruSide:
         """Remove our handler, and put back the default one."""
         with suppress(ValueError):  # the user has removed it
             logger.remove(self._handler_id)
-        if self._took_default and sys.stderr is not None:
-            _default.handler_id = logger.add(sys.stderr)
+        if self._took_default:
+            _default_handler_ids.append(logger.add(_write_to_stderr))
 
     def is_ours_alone(self) -> bool:
         """Return whether a line through loguru would reach nobody but us, and unchanged."""
@@ -86,18 +89,6 @@ class LoguruSide:
         sender.log(_level_of(entry), entry.message)
 
 
-class _Default:
-    """Loguru's default handler, which has another id once it was put back."""
-
-    def __init__(self) -> None:
-        # With this switch of loguru's off, the handler with id 0 is the user's first.
-        switched_off = os.environ.get("LOGURU_AUTOINIT", "").lower() in {"0", "false", "no", "off"}
-        self.handler_id = None if switched_off else 0
-
-
-_default = _Default()
-
-
 def entry_of(record: Record) -> Entry:
     """Return one of loguru's records as an entry, with the fields of the request in hand."""
     name, extra = record["name"] or "", record["extra"]
@@ -120,6 +111,11 @@ def entry_of(record: Record) -> Entry:
     )
 
 
+def _autoinit_is_off() -> bool:
+    """Return whether loguru added no default handler: the one with id 0 is the user's then."""
+    return os.environ.get("LOGURU_AUTOINIT", "").lower() in {"0", "false", "no", "off"}
+
+
 def inside_loguru() -> bool:
     """Return whether a handler of loguru is at work here, and can't take another line now."""
     return is_called_from("loguru._handler")
@@ -130,6 +126,12 @@ def _level_of(entry: Entry) -> str | int:
         return logger.level(entry.level).name
     except ValueError:
         return entry.severity
+
+
+def _write_to_stderr(message: Message) -> None:
+    # Looked up for each line: the stream of the moment may be one that pytest closes.
+    if sys.stderr is not None:
+        sys.stderr.write(message)
 
 
 def _no_text(record: Record) -> str:

@@ -83,7 +83,7 @@ class Logs:
             fields: What `bind()` and the request layer know of the request.
         """
         try:
-            exchange = Exchange(method, route, path, status, duration_seconds, client)
+            exchange = (method, route, path, status, duration_seconds, client)
             now = time()
             if isinstance(self._format, JsonLines) and self._loguru.is_ours_alone():
                 if self._severity > _INFO:
@@ -92,7 +92,7 @@ class Logs:
                 if line is not None:
                     self._stream.write(self._redactor.json(line).encode())
                     return
-            self.emit(_request_entry(now, ACCESS, exchange, fields))
+            self.emit(_request_entry(now, ACCESS, Exchange(*exchange), fields))
         except Exception as fault:  # noqa: BLE001 - a log line is no reason to fail a request
             self._write_own_fault(fault)
 

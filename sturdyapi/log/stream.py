@@ -125,8 +125,13 @@ class Stream:
             self._thread.join(PATIENCE_SECONDS)
 
     def after_fork(self) -> None:
-        """Start afresh in a child process; what waited is the parent's to write."""
+        """Start afresh in a child process; what waited is the parent's to write.
+
+        A child of `multiprocessing` ends without exit handlers: until `start()`, which a server
+        brings about, a line is out before `write()` returns.
+        """
         self._forget()
+        self._synchronous = True
 
     def _forget(self) -> None:
         # Reentrant: a signal handler or a `__del__` may log while this thread writes a line.
@@ -164,6 +169,8 @@ class Stream:
     def _send_report(self, target: Target) -> None:
         dropped, self._dropped = self._dropped, 0
         self._send(target, self._report(dropped))
+        if self._dropped:
+            self._dropped = dropped
 
     def _enqueue(self, target: Target, data: bytes) -> None:
         if self._queue and self._queued_bytes + len(data) > self._limit_bytes:

@@ -49,7 +49,7 @@ def filled_in(text: str, error: object) -> str:
     constants = [c for c in traceback.tb_frame.f_code.co_consts if isinstance(c, str)]
     if text in constants:
         return ""
-    prose = (constant for constant in constants if " " in constant.strip())
+    prose = (c for c in constants if " " in c and len(c.strip()) >= _PIECE_LENGTH)
     for constant in sorted(prose, key=len, reverse=True):
         text = text.replace(constant, "\n")
     return text

@@ -5,9 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from pydantic import TypeAdapter
-from pydantic.errors import PydanticUserError
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -43,12 +40,9 @@ def _names_of(field: Any, *, is_header: bool) -> frozenset[str]:
 def _field_names(field: Any) -> Iterator[str]:
     yield from (field.name, field.alias)
     yield from _alias_names(getattr(field.field_info, "validation_alias", None))
-    try:
-        schema = TypeAdapter(field.field_info.annotation).core_schema
-    except (PydanticUserError, NameError, TypeError, ValueError):
-        # Only FastAPI's own adapter knows how to read it: no names to show.
-        return
-    yield from _schema_names(schema)
+    adapter = getattr(field, "_type_adapter", None)
+    if adapter is not None:
+        yield from _schema_names(adapter.core_schema)
 
 
 def _schema_names(schema: Any) -> Iterator[str]:
@@ -71,8 +65,6 @@ def _own_names(node: dict[str, Any]) -> Iterator[str]:
         yield from node["fields"]
     elif kind in ("dataclass-field", "named-tuple-field"):
         yield node["name"]
-    elif kind == "arguments":
-        yield from (argument["name"] for argument in node["arguments_schema"])
     yield from _alias_names(node.get("validation_alias"))
 
 

@@ -86,11 +86,20 @@ def _free_name(name: str, taken: dict[str, Any]) -> str:
 
 
 def _responses(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    for container in (schema.get("paths", {}), schema.get("webhooks", {})):
-        for path_item in container.values():
-            for operation in path_item.values():
-                if isinstance(operation, dict):
-                    yield from operation.get("responses", {}).items()
+    for paths in (schema.get("paths", {}), schema.get("webhooks", {})):
+        for operation in _operations(paths):
+            yield from operation.get("responses", {}).items()
+
+
+def _operations(paths: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the operations of some paths, and those of the callbacks that belong to them."""
+    # Beside operations stand parameters and descriptions; instead of a path, a reference.
+    path_items = (item for item in paths.values() if isinstance(item, dict))
+    for operation in (operation for item in path_items for operation in item.values()):
+        if isinstance(operation, dict):
+            yield operation
+            for callback in operation.get("callbacks", {}).values():
+                yield from _operations(callback)
 
 
 def _kind(status: str, response: dict[str, Any]) -> str | None:

@@ -122,7 +122,9 @@ def _as_error(item: Any) -> Mapping[str, Any]:
     parts = tuple(loc) if isinstance(loc, list | tuple) else (loc,)
     if parts[0] not in _PLACES:
         parts = ("body", *parts)
-    return {"type": "invalid", "msg": _NOT_VALID, **error, "loc": parts}
+    context = error.get("ctx")
+    context = context if isinstance(context, Mapping) else {}
+    return {"type": "invalid", "msg": _NOT_VALID, **error, "loc": parts, "ctx": context}
 
 
 def _entry(error: Mapping[str, Any], request: _Request) -> dict[str, Any]:
@@ -141,7 +143,7 @@ def _entry(error: Mapping[str, Any], request: _Request) -> dict[str, Any]:
 
 
 def _message(error: Mapping[str, Any], request: _Request) -> str:
-    code, context = error["type"], error.get("ctx") or {}
+    code, context = error["type"], error["ctx"]
     if _is_undecodable_body(error):
         return f"The body is not valid JSON: {context.get('error')} (character {error['loc'][-1]})"
     if code in _ECHOING_MESSAGES:
@@ -161,7 +163,7 @@ def _message(error: Mapping[str, Any], request: _Request) -> str:
 def _is_pydantics_own(error: Mapping[str, Any]) -> bool:
     """Tell an error of Pydantic from one that a validator raised under the same type."""
     try:
-        known = PydanticKnownError(error["type"], error.get("ctx"))
+        known = PydanticKnownError(error["type"], error["ctx"])
     except (KeyError, TypeError):
         return False
     return bool(known.message() == error["msg"])
@@ -169,7 +171,7 @@ def _is_pydantics_own(error: Mapping[str, Any]) -> bool:
 
 def _tells_what_was_sent(text: str, error: Mapping[str, Any], request: _Request) -> bool:
     """Tell whether a validator's own text repeats the refused value, or another whole one."""
-    text = filled_in(text, (error.get("ctx") or {}).get("error"))
+    text = filled_in(text, error["ctx"].get("error"))
     return bool(text.strip()) and (
         repeats(text, error.get("input"), names=request.names)
         or repeats_phrase(text, request.phrases(error["loc"][0]))
@@ -177,11 +179,7 @@ def _tells_what_was_sent(text: str, error: Mapping[str, Any], request: _Request)
 
 
 def _context(error: Mapping[str, Any]) -> dict[str, Any]:
-    limits = {
-        key: _as_json(value)
-        for key, value in (error.get("ctx") or {}).items()
-        if key in _SAFE_CONTEXT
-    }
+    limits = {key: _as_json(value) for key, value in error["ctx"].items() if key in _SAFE_CONTEXT}
     if not limits or error["type"] not in _TYPES_WITH_LIMITS or not _is_pydantics_own(error):
         return {}
     return {key: limit for key, limit in limits.items() if limit is not None}

@@ -1,4 +1,4 @@
-"""What goes over the wire: how Decimals, datetimes and ids are taken and sent, and how dicts and rows are.
+"""What goes over the wire: how Decimals, datetimes, ids, rows and documents are taken and sent.
 
 The schema in OpenAPI says exactly what is sent. Nothing here changes a class that is not ours.
 """
@@ -6,15 +6,9 @@ The schema in OpenAPI says exactly what is sent. Nothing here changes a class th
 from __future__ import annotations
 
 from .annotations import ObjectIdRules, WireRules, needs_rules, with_known_types
+from .leaves import object_id_schema, ruled_schema
 from .rules import Exact, Instant, Rule, loaded_class, object_id_class
-from .schema import (
-    DecimalForm,
-    apply_rules,
-    has_rules,
-    model_rules,
-    object_id_schema,
-    ruled_schema,
-)
+from .schema import DecimalForm, apply_rules, has_rules, model_rules
 from .values import Encoder, encode, plain
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Our wire rules for annotations outside of our models: response types and plain `bson.ObjectId`."""
+"""Our wire rules for annotations outside of our models: response types, plain `bson.ObjectId`."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ from typing import (
 from pydantic import BaseModel, BeforeValidator
 from pydantic.dataclasses import is_pydantic_dataclass
 
+from .leaves import object_id_schema
 from .rules import loaded_class
-from .schema import apply_rules, object_id_schema
+from .schema import apply_rules
 from .values import plain
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ _TEXTS = (str, bytes, bytearray)
 
 @dataclass(frozen=True, slots=True)
 class WireRules:
-    """Annotates a response type that is not a model: `Annotated[list[datetime], WireRules(...)]`."""
+    """Annotates a response type that is no model: `Annotated[list[datetime], WireRules(...)]`."""
 
     where: str
     """What the log calls the place, such as `GET /orders response`."""
@@ -45,7 +46,11 @@ class WireRules:
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
         schema = handler(with_known_types(source))
-        return apply_rules(schema, where=self.where, resolve=handler.resolve_ref_schema)
+        ruled = apply_rules(schema, where=self.where, resolve=handler.resolve_ref_schema)
+        # Pydantic takes definitions from what a type hands it, but not from an annotation.
+        hand_over = classmethod(lambda _cls, _source, _handler: ruled)
+        carrier = type("Carrier", (), {"__get_pydantic_core_schema__": hand_over})
+        return handler.generate_schema(carrier)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,7 @@ class ObjectIdRules:
 def needs_rules(annotation: Any) -> bool:
     """Tell whether values of a response type may hold something for our rules to do.
 
-    In doubt the answer is yes. It is no for models, which bring their own rules, and for plain types.
+    In doubt the answer is yes. Models bring their own rules, and plain types need none.
     """
     origin, members = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
@@ -72,18 +77,23 @@ def needs_rules(annotation: Any) -> bool:
         return False
     if origin is not None:
         return any(map(needs_rules, members)) or _has_undescribed_members(origin)
-    return _class_needs_rules(annotation) if isinstance(annotation, type) else True
+    if annotation is Any or annotation is object or not isinstance(annotation, type):
+        return True
+    return _class_needs_rules(annotation)
 
 
 def _class_needs_rules(kind: type[Any]) -> bool:
     if issubclass(kind, BaseModel) or is_pydantic_dataclass(kind) or issubclass(kind, _TEXTS):
         return False
     known = (Decimal, datetime, Collection, *filter(None, _classes_of_drivers()))
-    return kind is object or issubclass(kind, known) or _has_undescribed_members(kind)
+    describes_itself = hasattr(kind, "__get_pydantic_core_schema__")
+    return describes_itself or issubclass(kind, known) or _has_undescribed_members(kind)
 
 
-def _has_undescribed_members(kind: Any) -> bool:
-    return is_typeddict(kind) or (is_dataclass(kind) and not is_pydantic_dataclass(kind))
+def _has_undescribed_members(kind: type[Any]) -> bool:
+    if is_dataclass(kind):
+        return not is_pydantic_dataclass(kind)
+    return is_typeddict(kind)
 
 
 def _classes_of_drivers() -> tuple[Any, Any]:
@@ -93,7 +103,8 @@ def _classes_of_drivers() -> tuple[Any, Any]:
 def with_known_types(annotation: Any) -> Any:
     """Return an annotation with what Pydantic can't describe replaced by what it can.
 
-    `bson.ObjectId` gets our rules; an asyncpg row becomes a dict. Fields of dataclasses are not reached.
+    `bson.ObjectId` gets our rules and an asyncpg row becomes a dict. What is inside of dataclasses
+    and the like is not reached.
     """
     if isinstance(annotation, type) and get_origin(annotation) is None:
         return _known_class(annotation)

@@ -1,7 +1,7 @@
 """Our wire rules for values that nothing describes: dicts, rows, documents and dataclasses.
 
-What needs no change is returned as it is, the very same object, so that the common case costs one look.
-Pydantic models, UUIDs, paths and the like are left to FastAPI's own encoder, which runs afterwards.
+What needs no change is returned as it is, the very same object, so that the common case costs one
+look. Pydantic models, UUIDs, paths and the like are left to FastAPI's own encoder, which is next.
 """
 
 from __future__ import annotations
@@ -100,7 +100,8 @@ def _number(encoder: Encoder, value: Any) -> float:
 
 def _instant(encoder: Encoder, value: Any) -> str:
     # The form that Pydantic prints, so that a value looks the same whichever way it goes out.
-    return encoder.instant.send(value).isoformat().removesuffix("+00:00") + "Z"
+    in_utc: datetime = encoder.instant.send(value)
+    return in_utc.isoformat().removesuffix("+00:00") + "Z"
 
 
 def _decimal128(encoder: Encoder, value: Any) -> float:
@@ -156,22 +157,24 @@ def _object(encoder: Encoder, value: Any) -> Any:
     return value if sent is members else sent
 
 
-@lru_cache(maxsize=1024)
-def _converter(kind: type[Any]) -> Convert | None:
+def _find_converter(kind: type[Any]) -> Convert | None:
     """Return what turns values of a class into what JSON carries; `None` to leave them alone."""
     for classes, convert in _CONVERTERS:
         if issubclass(kind, classes):
             return convert
     if is_dataclass(kind):
         return _dataclass
-    for name, convert in _BSON_CONVERTERS.items():
+    for name, from_bson in _BSON_CONVERTERS.items():
         known = loaded_class("bson", name)
         if known is not None and issubclass(kind, known):
-            return convert
+            return from_bson
     if hasattr(kind, "keys") and hasattr(kind, "__getitem__"):
         return _row
-    return _object if hasattr(kind, "__dict__") and "__dict__" in dir(kind) else None
+    has_attributes = bool(kind.__dictoffset__)
+    return _object if has_attributes else None
 
+
+_converter: Callable[..., Convert | None] = lru_cache(maxsize=1024)(_find_converter)
 
 _CONVERTERS: list[tuple[Any, Convert | None]] = [
     (datetime, _instant),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import math
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import httpx2
@@ -315,6 +316,51 @@ def test_the_body_limit_is_one_mebibyte() -> None:
     assert status(mebibyte + 1) == 413
     assert status(mebibyte + 1, max_body_size=mebibyte + 1) == 200
     assert status(mebibyte + 1, max_body_size=None) == 200
+
+
+def test_a_body_limit_of_ones_own_wins() -> None:
+    """An operation, or a router, may allow more or less than the app."""
+    router = APIRouter(max_body_size=20)
+    app = _app(max_body_size=10)
+
+    @app.post("/app")
+    @app.post("/less", max_body_size=5)
+    @app.post("/more", max_body_size=20)
+    @router.post("/router")
+    async def take(request: Request) -> int:
+        return len(await request.body())
+
+    app.include_router(router)
+    client = _client(app)
+
+    def largest(path: str) -> int:
+        sizes = (5, 10, 20, 21)
+        return max(size for size in sizes if client.post(path, content=b"x" * size).is_success)
+
+    limits = {path: largest(path) for path in ("/app", "/less", "/more", "/router")}
+    assert limits == {"/app": 10, "/less": 5, "/more": 20, "/router": 20}
+
+
+@pytest.mark.parametrize("limit", [-1, True, "10"])
+def test_a_body_limit_that_is_no_size_is_refused(limit: Any) -> None:
+    """As in FastAPI, a negative `max_body_size` or one that is no number is refused at once."""
+    with pytest.raises(ValueError, match="max_body_size"):
+        _app(max_body_size=limit)
+
+
+def test_a_body_that_was_not_announced_is_counted() -> None:
+    """A chunked body, whose length no header tells, is stopped at the limit."""
+    app = _app(max_body_size=10)
+
+    @app.post("/")
+    async def take(request: Request) -> int:
+        return len(await request.body())
+
+    def chunks(count: int) -> Iterator[bytes]:
+        yield from (b"xxxxx" for _ in range(count))
+
+    assert _client(app).post("/", content=chunks(2)).json() == 10
+    assert _client(app).post("/", content=chunks(3)).status_code == 413
 
 
 def test_a_root_path_works_as_in_fastapi() -> None:

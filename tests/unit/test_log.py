@@ -23,7 +23,6 @@ from uvicorn.config import LOGGING_CONFIG
 from sturdyapi import log
 from sturdyapi.context import bound, enter_request, leave_request
 from sturdyapi.exceptions import ConfigurationError, SturdyWarning
-from sturdyapi.log.loguru_side import _Default
 
 Lines = Callable[[], list[dict[str, Any]]]
 
@@ -181,6 +180,20 @@ def test_unconfigure_leaves_logging_as_it_was() -> None:
     server.removeHandler(own)
 
 
+def test_loguru_writes_to_stderr_again_after_unconfigure(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """After `unconfigure` loguru writes to standard error, as it does by itself."""
+    configure()
+    log.unconfigure()
+
+    logger.info("hello")
+
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert "hello" in captured.err
+
+
 def _state(of: logging.Logger) -> tuple[object, ...]:
     return list(of.handlers), list(of.filters), of.level, of.propagate
 
@@ -211,6 +224,14 @@ def test_text_of_a_user_is_no_template(lines: Lines) -> None:
     logger.info("{user}", user=HOSTILE)
 
     assert [line["message"] for line in lines()] == [HOSTILE, HOSTILE]
+
+
+def test_message_with_arguments_is_a_template() -> None:
+    """Loguru takes the message for a template once it is given an argument: use `bind` instead."""
+    configure()
+
+    with pytest.raises(KeyError):
+        logger.info("{user}", order=3)
 
 
 def test_level_is_honoured(lines: Lines) -> None:
@@ -311,6 +332,13 @@ def test_lines_of_threads_are_whole(lines: Lines) -> None:
 # The standard library and servers.
 
 
+def test_no_library_becomes_more_talkative() -> None:
+    """At a high level the lines of libraries are as few as without us."""
+    configure(level="ERROR")
+
+    assert logging.getLogger("urllib3").getEffectiveLevel() == logging.WARNING
+
+
 def test_standard_line_is_in_the_stream(lines: Lines) -> None:
     """A line of the standard library has its logger, its `extra` and the request's fields."""
     configure()
@@ -365,8 +393,20 @@ def test_debug_lines_of_libraries_are_left_out(lines: Lines) -> None:
     logging.getLogger("shop").debug("mine")
     logging.getLogger("pymongo.command").debug('{"insert": "users"}')
     logging.getLogger("asyncio").debug("Using selector: EpollSelector")
+    logging.getLogger("httpx").info("HTTP Request: GET https://x/?token=1")
 
     assert [line["message"] for line in lines()] == ["mine"]
+
+
+def test_level_that_the_user_set_for_a_library_stays(lines: Lines) -> None:
+    """A library whose level the user has set is as talkative as the user wants it."""
+    with _logging_restored("urllib3"):
+        logging.getLogger("urllib3").setLevel(logging.DEBUG)
+        configure(level="DEBUG")
+
+        logging.getLogger("urllib3").debug("wanted")
+
+        assert [line["message"] for line in lines()] == ["wanted"]
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
@@ -645,17 +685,23 @@ def test_unknown_loguru_goes_the_safe_way(lines: Lines, monkeypatch: pytest.Monk
 def test_default_handler_may_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """With loguru's `LOGURU_AUTOINIT` off, the first handler is the user's, and stays."""
     monkeypatch.setenv("LOGURU_AUTOINIT", "0")
+    before = set(logger._core.handlers)  # type: ignore[attr-defined]
 
-    assert _Default().handler_id is None
+    configure()
+
+    assert before < set(logger._core.handlers)  # type: ignore[attr-defined]
 
 
 def test_hostile_access_line(lines: Lines) -> None:
     """Whatever a client sends as method, path or id, an access line stays one line."""
-    logs = configure()
+    logs, path = configure(), f"/a%0Ab\x85{HOSTILE}"
 
-    _access(logs, method=HOSTILE, path=f"/a%0Ab\x85{HOSTILE}", fields={"request_id": HOSTILE})
+    _access(logs, method=HOSTILE, path=path, fields={"request_id": HOSTILE})
+    own = logger.add(lambda _: None)
+    _access(logs, method=HOSTILE, path=path, fields={"request_id": HOSTILE})
+    logger.remove(own)
 
-    assert lines()[0]["path"] == f"/a%0Ab\x85{HOSTILE}"
+    assert [line["path"] for line in lines()] == [path, path]
 
 
 def test_websocket_line(lines: Lines) -> None:

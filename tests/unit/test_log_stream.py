@@ -18,6 +18,7 @@ from sturdyapi.log.stream import Stream
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+DEADLINE_SECONDS = 10
 FILLER = b"f" * 4096
 
 
@@ -44,6 +45,8 @@ class Pipe:
         """Read exactly this many bytes."""
         data = b""
         while len(data) < count:
+            if not select.select([self.reader], [], [], DEADLINE_SECONDS)[0]:
+                raise TimeoutError(data[-200:])
             data += os.read(self.reader, count - len(data))
         return data
 
@@ -157,15 +160,16 @@ def test_line_longer_than_the_pipe(pipe: Pipe, new_stream: Callable[..., Stream]
 @pytest.mark.usefixtures("each_way")
 def test_overflow_is_counted(pipe: Pipe, new_stream: Callable[..., Stream]) -> None:
     """Lines beyond the limit of the queue are dropped, and one line says how many."""
-    stream, held = new_stream(limit_bytes=600), pipe.fill()
-    lines = _numbered(15, width=59)
-
-    for line in lines:
-        stream.write(line)
-    pipe.read(held)
-
+    stream, lines = new_stream(limit_bytes=600), _numbered(15, width=59)
     expected = b"".join(lines[:10]) + b"dropped 5\n"
-    assert pipe.read(len(expected)) == expected
+
+    for _ in range(3):
+        held = pipe.fill()
+        for line in lines:
+            stream.write(line)
+        pipe.read(held)
+        assert pipe.read(len(expected)) == expected
+        assert stream.flush()
 
 
 def test_threads_do_not_mix_their_lines(pipe: Pipe, new_stream: Callable[..., Stream]) -> None:
@@ -204,6 +208,7 @@ def test_closed_pipe_raises_nothing(
 
     for _ in range(3):
         stream.write(b"lost\n")
+    stream._send_report(stream._current_target())
     streams.stdout = pipe.stdout
     stream.write(b"kept\n")
 
@@ -372,6 +377,25 @@ def test_descriptor_that_does_not_wait_by_itself(
     assert pipe.read(6) == b"waits\n"
 
 
+def test_room_that_another_process_takes(
+    pipe: Pipe, new_stream: Callable[..., Stream], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line whose room in the pipe is taken by another process waits for the next."""
+    monkeypatch.delattr(os, "RWF_NOWAIT", raising=False)
+    stream, write, refusals = new_stream(), os.write, [BlockingIOError()] * 2
+
+    def write_later(number: int, data: bytes) -> int:
+        if refusals:
+            raise refusals.pop()
+        return write(number, data)
+
+    monkeypatch.setattr(os, "write", write_later)
+    stream.write(b"waits\n")
+
+    assert stream.flush()
+    assert pipe.read(6) == b"waits\n"
+
+
 def test_flush_gives_up_on_a_dead_reader(pipe: Pipe, new_stream: Callable[..., Stream]) -> None:
     """`flush` returns false after a time in which the reader took nothing."""
     stream = new_stream()
@@ -385,25 +409,40 @@ def test_flush_gives_up_on_a_dead_reader(pipe: Pipe, new_stream: Callable[..., S
     assert pipe.read(6) == b"waits\n"
 
 
-def test_nothing_waits_after_finish(pipe: Pipe, new_stream: Callable[..., Stream]) -> None:
-    """After `finish` a line is out when its call returns, however slow the reader."""
-    stream, held = new_stream(), pipe.fill()
-    stream.write(b"before\n")
-    received: list[bytes] = []
-    reader = threading.Thread(target=lambda: received.append(pipe.read(held + 7)))
+def test_finish_writes_what_waits(pipe: Pipe, new_stream: Callable[..., Stream]) -> None:
+    """`finish` returns when a slow reader has everything."""
+    stream, held, received = new_stream(), pipe.fill(), list[bytes]()
+    stream.write(b"waits\n")
+    reader = threading.Thread(target=lambda: received.append(pipe.read(held + 6)))
     reader.start()
+
     assert stream.finish()
+
+    assert not stream._queue
     reader.join()
-    held = pipe.fill()
-    slow = threading.Thread(target=lambda: received.append(pipe.read(held)))
+    assert received[0][-6:] == b"waits\n"
+
+
+@pytest.mark.parametrize("begin", [Stream.finish, Stream.after_fork])
+def test_nothing_waits_at_the_end_or_in_a_child(
+    begin: Callable[[Stream], object], pipe: Pipe, new_stream: Callable[..., Stream]
+) -> None:
+    """After `finish`, and in a forked child, a line is out when its call returns."""
+    stream, held = new_stream(), pipe.fill()
+    begin(stream)
+
+    def read_late() -> None:
+        while not stream._queue:
+            pass
+        pipe.read(held)
+
+    slow = threading.Thread(target=read_late)
     slow.start()
+    stream.write(b"last\n")
 
-    stream.write(b"after\n")
-
+    assert not stream._queue
     slow.join()
-    assert select.select([pipe.reader], [], [], 0)[0]
-    assert received[0][-7:] == b"before\n"
-    assert pipe.read(6) == b"after\n"
+    assert pipe.read(5) == b"last\n"
 
 
 def test_finished_stream_waits_for_a_dead_reader_once(

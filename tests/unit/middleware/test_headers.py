@@ -97,6 +97,25 @@ async def test_a_raw_response_may_leave_out_its_headers(status: int) -> None:
 
 
 @pytest.mark.anyio
+async def test_a_raw_response_may_have_any_iterable_of_headers() -> None:
+    """ASGI's headers are an iterable of pairs: an iterator, and pairs that are lists, are kept."""
+    app = make_app()
+
+    async def raw(_scope: Scope, _receive: Receive, send: Send) -> None:
+        headers = iter([[b"content-type", b"text/html"], [b"x-own", b"kept"]])
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+    app.mount("/", raw)
+
+    answer = await exchange(app)
+
+    assert header(answer, "x-own") == "kept"
+    assert header(answer, "x-content-type-options") == "nosniff"
+    assert header(answer, "content-security-policy") is not None
+
+
+@pytest.mark.anyio
 async def test_a_response_object_may_be_sent_again() -> None:
     """One `Response` object returned by every request gets each request's own id, once."""
     app = make_app()

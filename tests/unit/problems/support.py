@@ -8,17 +8,10 @@ from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import unquote
 
 import pytest
-from fastapi import (
-    Body,
-    FastAPI,
-)
+from fastapi import Body, FastAPI
+from hypothesis import settings
 from hypothesis import strategies as st
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.testclient import TestClient
 from typing_extensions import TypedDict
 
@@ -31,6 +24,9 @@ WORDS = st.text("abcdefghijkmnpqrstuvwxyzABCDEFGH0123456789", min_size=6, max_si
     lambda text: f"{text}Zq7x"
 )
 MASKED = "Input is not valid"
+
+tried = settings(max_examples=100, deadline=None, derandomize=True, database=None)
+"""How properties are tried: the same examples every time, so that a change is what breaks them."""
 
 
 def new_app() -> FastAPI:

@@ -8,11 +8,9 @@ from typing import Annotated, Any, Literal, get_args
 from uuid import UUID
 
 import pytest
-from fastapi import (
-    WebSocket,
-)
+from fastapi import APIRouter, Depends, Header, WebSocket
 from fastapi.exceptions import RequestValidationError
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import (
     AfterValidator,
@@ -52,6 +50,7 @@ from .support import (
     only,
     refused,
     texts_in,
+    tried,
 )
 
 # Pydantic's own texts.
@@ -140,7 +139,7 @@ def clients() -> dict[str, TestClient]:
     return {name: client_for(annotation) for name, (annotation, _) in REFUSALS.items()}
 
 
-@settings(max_examples=150, deadline=None)
+@tried
 @given(text=WORDS, name=st.sampled_from(sorted(REFUSALS)))
 def test_no_text_is_echoed_by_any_type(
     text: str, name: str, clients: dict[str, TestClient]
@@ -220,17 +219,11 @@ def test_unknown_tag_tells_the_known_ones() -> None:
         ),
         ([{}], [{"in": "body", "pointer": "#", "code": "invalid", "detail": MASKED}]),
         (
-            [{"type": "mine", "loc": "query", "msg": "is taken", "ctx": None}],
+            [{"type": "mine", "loc": "query", "msg": "is taken", "ctx": "for good"}],
             [{"in": "query", "pointer": "#", "code": "mine", "detail": "is taken"}],
         ),
-        (
-            ["is taken"],
-            [{"in": "body", "pointer": "#", "code": "invalid", "detail": "is taken"}],
-        ),
-        (
-            "is taken",
-            [{"in": "body", "pointer": "#", "code": "invalid", "detail": "is taken"}],
-        ),
+        (["is taken"], [{"in": "body", "pointer": "#", "code": "invalid", "detail": "is taken"}]),
+        ("is taken", [{"in": "body", "pointer": "#", "code": "invalid", "detail": "is taken"}]),
         ([], []),
     ],
 )
@@ -340,3 +333,23 @@ def test_close_reason_fits_its_frame(letter: str, prefix: str) -> None:
     assert 120 <= len(reason.encode()) <= 123
     assert reason.startswith(f"query #/name: {prefix}")
     assert "\ufffd" not in reason
+
+
+def test_names_of_an_included_websocket_are_known() -> None:
+    """A websocket in an included router names its parameters, those of the router among them."""
+    app, router = new_app(), APIRouter()
+
+    async def keyed(key: Annotated[int, Header()]) -> None: ...
+
+    @router.websocket("/")
+    async def endpoint(websocket: WebSocket, page: int) -> None: ...
+
+    app.include_router(router, prefix="/v1", dependencies=[Depends(keyed)])
+
+    with (
+        pytest.raises(WebSocketDisconnect) as closed,
+        TestClient(app).websocket_connect("/v1/"),
+    ):
+        pass
+
+    assert closed.value.reason == "header #/key: Field required; query #/page: Field required"

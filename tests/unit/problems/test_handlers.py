@@ -341,10 +341,7 @@ def test_unavailable_before_the_handshake_is_a_503() -> None:
     """A websocket that can't be served is refused with the same 503 as a request."""
     client = TestClient(app_that_raises(UnavailableError("database", retry_after_seconds=7)))
 
-    with (
-        pytest.raises(WebSocketDenialResponse) as refused,
-        client.websocket_connect("/socket"),
-    ):
+    with pytest.raises(WebSocketDenialResponse) as refused, client.websocket_connect("/socket"):
         pass
 
     assert refused.value.status_code == 503

@@ -4,18 +4,7 @@ import json
 from typing import Annotated, Any, Literal
 
 import pytest
-from fastapi import (
-    APIRouter,
-    Body,
-    Cookie,
-    Depends,
-    File,
-    Form,
-    Header,
-    Path,
-    Query,
-    UploadFile,
-)
+from fastapi import APIRouter, Body, Cookie, Depends, File, Form, Header, Path, Query, UploadFile
 from pydantic import (
     AfterValidator,
     AliasChoices,
@@ -25,6 +14,8 @@ from pydantic import (
     ConfigDict,
     Field,
     Json,
+    PlainValidator,
+    create_model,
 )
 from starlette.testclient import TestClient
 
@@ -462,26 +453,69 @@ def test_names_of_the_python_side_are_known() -> None:
     assert only(refused(Pair, {"left": 1}))["pointer"] == "#/right"
 
 
-class Metadata(BaseModel):
-    number: int
-
-
-class AwkwardNames(BaseModel):
-    type: Metadata
-    metadata: Metadata
-    default: Metadata
-    fields: Metadata
-    serialization: Metadata
-    validation_alias: Metadata
-
-
 def test_names_like_pydantics_own_are_known() -> None:
     """Fields called like the members of a core schema are names like any other."""
-    body: dict[str, dict[str, int]] = {name: {} for name in AwkwardNames.model_fields}
+    words = [
+        "type",
+        "metadata",
+        "default",
+        "fields",
+        "serialization",
+        "validation_alias",
+        "schema_",
+    ]
+    members: dict[str, Any] = {
+        word: create_model(f"Model_{word}", **{f"in_{word}": (int, ...)})  # type: ignore[call-overload]
+        for word in words
+    }
 
-    pointers = [error["pointer"] for error in refused(AwkwardNames, body)]
+    errors = refused(create_model("Awkward", **members), {word: {} for word in words})
 
-    assert pointers == [f"#/{name}/number" for name in AwkwardNames.model_fields]
+    assert [error["pointer"] for error in errors] == [f"#/{word}/in_{word}" for word in words]
+
+
+# FastAPI builds the model with metadata that Pydantic has no use for, and only hides that early.
+@pytest.mark.filterwarnings("ignore:The 'alias' attribute with value 'body'")
+def test_names_of_a_model_that_is_built_late_are_known() -> None:
+    """A model that Pydantic completes at its first use has its names like any other."""
+
+    class Late(BaseModel):
+        model_config = ConfigDict(defer_build=True)
+        inner: "LateInner"
+
+    class LateInner(BaseModel):
+        model_config = ConfigDict(defer_build=True)
+        number: int
+
+    Late.model_rebuild()
+
+    assert only(refused(Late, {"inner": {}}))["pointer"] == "#/inner/number"
+
+
+def test_every_alias_of_a_parameter_is_known() -> None:
+    """A parameter that may be sent under several names is pointed at by the one that was."""
+    app = new_app()
+
+    @app.get("/")
+    async def endpoint(
+        number: Annotated[int, Query(validation_alias=AliasChoices("first", "second"))],
+    ) -> None: ...
+
+    client = TestClient(app)
+
+    assert only(errors_of(client.get("/?second=x")))["pointer"] == "#/second"
+    assert only(errors_of(client.get("/")))["pointer"] == "#/first"
+
+
+def test_type_that_only_its_validators_know() -> None:
+    """A body of a class that Pydantic knows nothing of is refused like any other."""
+
+    def refuse(_value: Any) -> Opaque:
+        raise ValueError("is never right")
+
+    error = only(refused(Annotated[Opaque, PlainValidator(refuse)], {"a": 1}))
+
+    assert (error["pointer"], error["detail"]) == ("#", "is never right")
 
 
 def test_requests_side_by_side_do_not_mix() -> None:

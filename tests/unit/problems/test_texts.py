@@ -10,10 +10,8 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import pytest
-from fastapi import (
-    Query,
-)
-from hypothesis import given, settings
+from fastapi import Query
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import (
     AfterValidator,
@@ -32,16 +30,7 @@ from starlette.testclient import TestClient
 
 from sturdyapi.problems import validation_errors
 
-from .support import (
-    MASKED,
-    SECRET,
-    WORDS,
-    errors_of,
-    new_app,
-    only,
-    raising,
-    refused,
-)
+from .support import MASKED, SECRET, WORDS, errors_of, new_app, only, raising, refused, tried
 
 # What a validator says is passed on.
 
@@ -123,6 +112,29 @@ def test_names_of_fields_may_be_told() -> None:
     assert only(refused(Period, {"start": 2, "end": 1}))["detail"] == "start must be before end"
 
 
+def test_constant_word_is_passed_on_whatever_was_sent() -> None:
+    """A text of one word that stands in the validator's source is passed on as well."""
+
+    def refuse(_value: str) -> str:
+        raise ValueError("Unsupported")
+
+    error = only(refused(Annotated[str, AfterValidator(refuse)], "unsupported"))
+
+    assert error["detail"] == "Unsupported"
+
+
+def test_prose_around_a_limit_is_passed_on_whatever_was_sent() -> None:
+    """Words of the validator's source do not count, only what it fills in between them."""
+    most = 12
+
+    def refuse(_value: str) -> str:
+        raise ValueError(f"must have at most {most} words")
+
+    error = only(refused(Annotated[str, AfterValidator(refuse)], "what words must a poem have"))
+
+    assert error["detail"] == "must have at most 12 words"
+
+
 def test_constant_text_is_passed_on_whatever_was_sent() -> None:
     """A text that stands in the validator's source is passed on, whatever words were sent."""
     body = {"kind": "before", "start": 2, "end": 1}
@@ -167,17 +179,18 @@ def test_text_with_the_value_is_replaced(echo: Callable[[Any], str]) -> None:
 
 
 LINES = st.lists(WORDS, min_size=1, max_size=4).map("\n\t".join)
-ODD_TEXTS = st.text(min_size=6, max_size=24).filter(lambda text: len(text.strip()) >= 6)
+ODD_LETTERS = "\0\a\n\t\x1f\x7f\x85 '\"\\/{}%$.,éßİǅ٣\u0301\u200b\u202e\ue000ﬁ漢😀\U00018cd6aB1"
+ODD_TEXTS = st.text(ODD_LETTERS, min_size=6, max_size=24).filter(lambda text: len(text.strip()) > 5)
 
 
-@settings(max_examples=200, deadline=None)
+@tried
 @given(secret=st.one_of(WORDS, LINES), echo=st.sampled_from(list(ECHOES.values())))
 def test_no_spelling_of_a_value_gets_through(secret: str, echo: Callable[[Any], str]) -> None:
     """No text that a validator makes from a value gets through."""
     assert detail_for(secret, echo(secret)) == MASKED
 
 
-@settings(max_examples=200, deadline=None)
+@tried
 @given(secret=ODD_TEXTS, name=st.sampled_from(["raw", "repr", "percent", "alone", "in a word"]))
 def test_no_odd_text_gets_through(secret: str, name: str) -> None:
     """Control characters, quotes and letters of any script do not hide a value."""
@@ -193,7 +206,7 @@ JSON_VALUES = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@tried
 @given(value=JSON_VALUES, data=st.data())
 def test_no_item_at_any_depth_gets_through(value: Any, data: st.DataObject) -> None:
     """A validator of a list or an object can't tell one of its items or keys either."""
@@ -228,6 +241,17 @@ def test_item_below_many_levels_is_not_told() -> None:
         deep = {"a": [deep]}
 
     assert detail_for(deep, f"got {SECRET}") == MASKED
+
+
+def test_word_of_a_value_inside_another_word_is_not_told() -> None:
+    """A word of a longer value is found wherever it stands."""
+    assert detail_for("Joseph Banks", "see user_joseph_2") == MASKED
+
+
+def test_very_long_text_is_not_told() -> None:
+    """A text that is too long to be a validator's own is taken for what was sent."""
+    assert detail_for(SECRET, "a b c " * 100) != MASKED
+    assert detail_for(SECRET, "a b c " * 200) == MASKED
 
 
 @pytest.mark.parametrize(
@@ -337,6 +361,14 @@ def test_text_with_another_query_parameter_is_replaced() -> None:
     response = TestClient(app).get("/", params={"password": SECRET, "repeated": "oops"})
 
     assert only(errors_of(response))["detail"] == MASKED
+
+
+def test_short_value_of_another_field_does_not_count() -> None:
+    """Words as short as `of` are no secrets of another field."""
+    error = {"type": "mine", "loc": ("body", 1), "msg": "one of many", "input": 5}
+
+    assert only(validation_errors([error], sent={"body": ["of", 5]}))["detail"] == "one of many"
+    assert only(validation_errors([error], sent={"body": ["one", 5]}))["detail"] == MASKED
 
 
 def test_custom_error_under_a_built_in_type_is_looked_through() -> None:
