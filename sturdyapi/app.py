@@ -104,7 +104,7 @@ class SturdyAPI(FastAPI):
         _refuse_unknown("wire", wire, ("sturdy", "fastapi"))
         _refuse_out_of_range(watch_blocking_seconds, threads)
         _refuse_bad_header_name(request_id_header)
-        self.settings = settings if isinstance(settings, BaseSettings) else settings.load()
+        self.settings = _loaded(settings)
         self._refuse_debug_in_production(fastapi)
         self.fast = fast
         self.watch_blocking_seconds = watch_blocking_seconds
@@ -400,6 +400,17 @@ def _mounted_apps(routes: Sequence[BaseRoute]) -> Iterator[tuple[str, Any]]:
         yield path, app
         if isinstance(app, Router):
             yield from ((path + inner, each) for inner, each in _mounted_apps(app.routes))
+
+
+def _loaded(settings: type[BaseSettings] | BaseSettings) -> BaseSettings:
+    if isinstance(settings, BaseSettings):
+        return settings
+    if isinstance(settings, type) and issubclass(settings, BaseSettings):
+        return settings.load()
+    raise ConfigurationError(
+        f"settings= is a {type(settings).__name__}. Give a subclass of sturdyapi.BaseSettings, "
+        "or an instance of one."
+    )
 
 
 def _refuse_unknown(keyword: str, value: object, known: tuple[str, ...]) -> None:

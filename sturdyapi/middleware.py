@@ -68,6 +68,7 @@ _ABNORMAL_CLOSE = 1006
 _INTERNAL_ERROR_CLOSE = 1011
 _CONTENT_TYPE = b"content-type"
 _MAX_PLANS = 256
+_LONG_PATH_BYTES = 200
 _NOTHING: dict[str, Any] = {}
 _TOO_LARGE = PlainTextResponse("Content Too Large", status_code=413)
 
@@ -608,13 +609,16 @@ def _raw_path(scope: Scope) -> str:
     raw = scope.get("raw_path")
     if raw is None:
         return quote(scope["path"])
-    return _escaped(raw)
+    # Clients choose the path: a long one must not stay in memory.
+    return _escaped(raw) if len(raw) > _LONG_PATH_BYTES else _escaped_once(raw)
 
 
-@lru_cache(maxsize=1024)
 def _escaped(raw_path: bytes) -> str:
     # Some servers pass on bytes that the client should have escaped.
     return quote(raw_path.partition(b"?")[0], safe=_PRINTABLE)
+
+
+_escaped_once = lru_cache(maxsize=1024)(_escaped)
 
 
 def _client(scope: Scope) -> str | None:

@@ -599,3 +599,10 @@ def test_a_starlette_route_works() -> None:
         answer = _client(app).get(path)
         assert answer.text == "page"
         assert "x-request-id" in answer.headers
+
+
+@pytest.mark.parametrize("settings", ["production", object, None, {"port": 1}])
+def test_settings_that_are_none_are_refused(settings: Any) -> None:
+    """`create_app()` takes a settings class or an instance, and says so."""
+    with pytest.raises(ConfigurationError, match=r"subclass of sturdyapi\.BaseSettings"):
+        create_app(settings)
