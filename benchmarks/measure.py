@@ -198,7 +198,7 @@ async def _profile(workload: Workload, *, requests: int) -> list[ProfileRow]:
 
 async def _own_costs(client: Client, requests: int) -> dict[str, tuple[float, float]]:
     """Return calls and own microseconds of each function, per request."""
-    profiler = cProfile.Profile()
+    profiler = cProfile.Profile(time.process_time_ns, 1e-9)
     with profiler:
         await client.send_requests(requests)
     return {

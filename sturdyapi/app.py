@@ -224,11 +224,11 @@ class SturdyAPI(FastAPI):
 
     @asynccontextmanager
     async def _lifespan(self, _app: FastAPI) -> AsyncIterator[Any]:
-        if self._logs is not None:
-            self._logs.take_over()
-        self._announce()
-        self._routes.refresh()
         async with closing_stack() as stack:
+            # First in, last out: what closes later may still have something to say.
+            stack.enter_context(self._log_lines())
+            self._announce()
+            self._routes.refresh()
             stack.enter_context(self._thread_limit())
             state: dict[str, Any] = {}
             yielded: dict[str, Any] | None
@@ -243,6 +243,19 @@ class SturdyAPI(FastAPI):
             stack.push_async_callback(run_handlers, self.router.on_shutdown)
             with self._ready():
                 yield state or None
+
+    @contextmanager
+    def _log_lines(self) -> Iterator[None]:
+        """Take over what a server has configured since; write out all lines at the end."""
+        if self._logs is None:
+            yield
+            return
+        self._logs.take_over()
+        try:
+            yield
+        finally:
+            # A server may end by the signal that stopped it, which runs no exit handlers.
+            self._logs.shutdown()
 
     @contextmanager
     def _ready(self) -> Iterator[None]:
@@ -402,7 +415,7 @@ def _mounted_apps(routes: Sequence[BaseRoute]) -> Iterator[tuple[str, Any]]:
             yield from ((path + inner, each) for inner, each in _mounted_apps(app.routes))
 
 
-def _loaded(settings: type[BaseSettings] | BaseSettings) -> BaseSettings:
+def _loaded(settings: object) -> BaseSettings:
     if isinstance(settings, BaseSettings):
         return settings
     if isinstance(settings, type) and issubclass(settings, BaseSettings):

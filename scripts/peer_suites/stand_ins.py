@@ -58,7 +58,7 @@ def _switched_off(suite: str) -> dict[str, Any]:
     file = _file_of_the_app()
     keywords: dict[str, Any] = {}
     for explanation in _HANDLED.values():
-        if suite in explanation.tests and explanation.concerns(file):
+        if suite in explanation.suites and explanation.concerns(file):
             keywords |= explanation.switched_off
     return keywords
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from fastapi.encoders import jsonable_encoder
 from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
-from fastapi.utils import is_body_allowed_for_status_code
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
@@ -77,7 +76,7 @@ def _takes_response(websocket: WebSocket) -> bool:
 
 async def _http_problem(request: Request, exc: HTTPException) -> Response:
     # Below 400 an HTTPException is a redirect or an answer without a body: no problem to tell.
-    if exc.status_code < 400 or not is_body_allowed_for_status_code(exc.status_code):  # noqa: PLR2004
+    if exc.status_code < 400:  # noqa: PLR2004
         return await http_exception_handler(request, exc)
     detail: Any = exc.detail
     if isinstance(detail, str):

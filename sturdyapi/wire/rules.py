@@ -340,9 +340,13 @@ def _decimal_of_text(text: str) -> Decimal:
     if "_" in text or not text.isascii() or text != text.strip():
         raise PydanticKnownError("decimal_parsing")
     try:
-        return Decimal(text)
+        number = Decimal(text)
     except InvalidOperation:
         raise PydanticKnownError("decimal_parsing") from None
+    if not number.is_finite():
+        # Pydantic would refuse it too, but name NaN as the input, which FastAPI can't put in a body.
+        raise PydanticKnownError("finite_number")
+    return number
 
 
 def _datetime(value: Any) -> datetime:

@@ -75,3 +75,16 @@ def test_the_page_of_the_settings_is_made_from_the_fields() -> None:
     command = [sys.executable, str(ROOT / "scripts/generate-docs"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_difference_names_a_test_that_exists() -> None:
+    """Each difference from FastAPI is shown by a test."""
+    page = (ROOT / "docs/differences.md").read_text()
+    named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", page)
+    assert len(named) > 15
+    missing = [
+        f"{path}::{name}"
+        for path, name in named
+        if f"def {name}(" not in (ROOT / path).read_text()
+    ]
+    assert not missing

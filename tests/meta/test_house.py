@@ -26,7 +26,7 @@ def test_every_test_says_what_it_shows(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, functions) and node.name.startswith("test_"):
             docstring = ast.get_docstring(node) or ""
-            assert docstring.endswith("."), f"{path.name}: {node.name} has no sentence"
+            assert docstring.endswith((".", "?")), f"{path.name}: {node.name} has no sentence"
 
 
 @pytest.mark.parametrize("path", PUBLIC_MODULES, ids=lambda path: str(path.relative_to(ROOT)))

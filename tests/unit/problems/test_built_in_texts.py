@@ -180,7 +180,7 @@ def test_every_type_of_pydantic_is_known() -> None:
 )
 def test_limits_are_told(annotation: Any, value: Any, context: Any) -> None:
     """The limits of the model are told in a form that a program can read."""
-    assert only(refused(annotation, value))["context"] == context
+    assert repr(only(refused(annotation, value))["context"]) == repr(context)
 
 
 def test_infinite_limit_is_left_out() -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import pytest
-from fastapi import Query
+from fastapi import Form, Query
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import (
@@ -359,6 +359,28 @@ def test_text_with_another_query_parameter_is_replaced() -> None:
     async def endpoint(query: Annotated[Passwords, Query()]) -> None: ...
 
     response = TestClient(app).get("/", params={"password": SECRET, "repeated": "oops"})
+
+    assert only(errors_of(response))["detail"] == MASKED
+
+
+def test_text_with_another_form_field_is_replaced() -> None:
+    """A form model can't tell any of the values of a repeated field."""
+
+    class Tagged(BaseModel):
+        tags: list[str]
+        name: str
+
+        @field_validator("name")
+        @classmethod
+        def free(cls, name: str, info: ValidationInfo) -> str:
+            raise ValueError(f"{name[:0]}is not {info.data['tags'][0]}")
+
+    app = new_app()
+
+    @app.post("/")
+    async def endpoint(form: Annotated[Tagged, Form()]) -> None: ...
+
+    response = TestClient(app).post("/", data={"tags": [SECRET, "x"], "name": "joe"})
 
     assert only(errors_of(response))["detail"] == MASKED
 
