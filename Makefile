@@ -23,6 +23,7 @@ test: $(READY) lint ## Set everything up, lint, and run the tests
 	$(BIN)/coverage report
 
 test-all: $(READY) ## Run the heavy tests and the published suites of FastAPI and Starlette
+	@scripts/setup-browser
 	$(BIN)/pytest -m heavy
 	$(BIN)/python scripts/peer-suites
 

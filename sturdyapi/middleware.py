@@ -66,6 +66,7 @@ _CLIENT_LEFT = 499
 _NORMAL_CLOSE = 1000
 _ABNORMAL_CLOSE = 1006
 _INTERNAL_ERROR_CLOSE = 1011
+_BODILESS = frozenset({"GET", "HEAD", "OPTIONS"})
 _CONTENT_TYPE = b"content-type"
 _MAX_PLANS = 256
 _LONG_PATH_BYTES = 200
@@ -564,7 +565,7 @@ class _WebSocketExchange:
 
 def _may_have_body(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
     """Tell whether a body can follow: HTTP/1 announces it, later versions just send it."""
-    if not scope.get("http_version", "").startswith("1"):
+    if scope["method"] not in _BODILESS or not scope.get("http_version", "").startswith("1"):
         return True
     return b"content-length" in headers or b"transfer-encoding" in headers
 

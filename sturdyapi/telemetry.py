@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import fastapi
 from fastapi import FastAPI
+from opentelemetry import _logs as logs_api
+from opentelemetry import metrics as metrics_api
 from opentelemetry import trace
 from opentelemetry._logs import _internal as logs
 from opentelemetry.metrics import _internal as metrics
@@ -27,6 +29,9 @@ _VARIABLES = (
     "OTEL_PYTHON_METER_PROVIDER",
     "OTEL_PYTHON_TRACER_PROVIDER",
 )
+_get_logger_provider = logs_api.get_logger_provider
+_get_meter_provider = metrics_api.get_meter_provider
+_get_tracer_provider = trace.get_tracer_provider
 _CONFIGURED = ("logger_provider", "meter_provider", "tracer_provider")
 
 
@@ -48,9 +53,12 @@ def may_skip(config: Mapping[str, Any]) -> bool:
 
 
 def nothing_is_set_up() -> bool:
-    """Tell whether no provider was set for the process."""
+    """Tell whether no provider was set for the process, nor the way to it replaced."""
     return (
-        trace._TRACER_PROVIDER is None  # noqa: SLF001
+        trace.get_tracer_provider is _get_tracer_provider
+        and metrics_api.get_meter_provider is _get_meter_provider
+        and logs_api.get_logger_provider is _get_logger_provider
+        and trace._TRACER_PROVIDER is None  # noqa: SLF001
         and metrics._METER_PROVIDER is None  # noqa: SLF001
         and logs._LOGGER_PROVIDER is None  # noqa: SLF001
     )

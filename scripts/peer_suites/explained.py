@@ -88,6 +88,13 @@ EXPLANATIONS: Sequence[Explanation] = (
         suites=("starlette",),
     ),
     Explanation(
+        id="response-headers",
+        why="A request id and security headers are on each response, where absent.",
+        suites=("starlette",),
+        switched_off={"request_id_header": None, "security_headers": False},
+        apps_in=("tests/middleware/test_base.py",),
+    ),
+    Explanation(
         id="problem-bodies",
         why="Errors are answered with problem documents.",
         suites=("fastapi", "starlette"),

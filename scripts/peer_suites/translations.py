@@ -125,10 +125,16 @@ def fastapi_openapi(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _responses(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for paths in (schema.get("paths", {}), schema.get("webhooks", {})):
-        for path_item in paths.values():
-            for operation in path_item.values():
-                if isinstance(operation, dict):
-                    yield from operation.get("responses", {}).values()
+        yield from _responses_of(paths)
+
+
+def _responses_of(paths: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for path_item in paths.values():
+        for operation in path_item.values():
+            if isinstance(operation, dict):
+                yield from operation.get("responses", {}).values()
+                for callback in operation.get("callbacks", {}).values():
+                    yield from _responses_of(callback)
 
 
 def name_when_selected(route: BaseRoute) -> None:

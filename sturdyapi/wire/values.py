@@ -152,7 +152,12 @@ def _dataclass(encoder: Encoder, value: Any) -> Any:
 
 def _object(encoder: Encoder, value: Any) -> Any:
     # FastAPI sends the attributes of what it does not know, all but SQLAlchemy's own.
-    members = {key: item for key, item in vars(value).items() if not key.startswith("_sa")}
+    try:
+        attributes = vars(value)
+    except TypeError:
+        # It only claims to have some, as asyncpg's UUID does by way of another class.
+        return value
+    members = {key: item for key, item in attributes.items() if not key.startswith("_sa")}
     sent = encoder(members)
     return value if sent is members else sent
 

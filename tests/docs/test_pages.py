@@ -83,8 +83,6 @@ def test_every_difference_names_a_test_that_exists() -> None:
     named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", page)
     assert len(named) > 15
     missing = [
-        f"{path}::{name}"
-        for path, name in named
-        if f"def {name}(" not in (ROOT / path).read_text()
+        f"{path}::{name}" for path, name in named if f"def {name}(" not in (ROOT / path).read_text()
     ]
     assert not missing

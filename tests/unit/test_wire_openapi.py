@@ -1,0 +1,281 @@
+"""OpenAPI agrees with the wire, in and out."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
+
+import bson
+import jsonschema
+import pydantic
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from pydantic import (
+    AwareDatetime,
+    Field,
+    create_model,
+)
+from typing_extensions import TypeAliasType, TypedDict
+
+from sturdyapi.models import BaseModel, Money, ObjectId, UtcDatetime
+
+if TYPE_CHECKING:
+    pass
+
+DIGITS = "5f" * 12
+EAST = datetime(2026, 1, 31, 12, tzinfo=timezone(timedelta(hours=2)))
+TEN_UTC = datetime(2026, 1, 31, 10, tzinfo=UTC)
+NOON = "2026-01-31T12:00:00Z"
+TEN = "2026-01-31T10:00:00Z"
+
+T = TypeVar("T")
+Cases: TypeAlias = tuple[list[Any], list[Any]]
+
+
+@dataclass
+class Point:
+    price: Decimal
+    at: datetime
+
+
+@dataclass
+class Chain:
+    at: datetime
+    next: Chain | None = None
+
+
+class Priced(TypedDict):
+    price: Decimal
+
+
+class Pair(NamedTuple):
+    price: Decimal
+    at: datetime
+
+
+class Foreign(pydantic.BaseModel):
+    price: Decimal = Decimal("1.50")
+    at: datetime = EAST
+
+
+class Line(BaseModel):
+    unit_price: Decimal
+    shipped_at: datetime | None = None
+
+
+class Cat(BaseModel):
+    kind: Literal["cat"]
+    at: datetime
+
+
+class Dog(BaseModel):
+    kind: Literal["dog"]
+    price: Decimal
+
+
+class Tree(BaseModel):
+    at: datetime
+    children: list[Tree] = Field(default_factory=list)
+
+
+class Page(BaseModel, Generic[T]):
+    items: list[T]
+    first: T
+
+
+Price = TypeAliasType("Price", Decimal)
+
+
+def model_of(annotation: Any, *, base: type[BaseModel] = BaseModel) -> Any:
+    """Return one of our models with a single field `value`."""
+    return create_model("Holder", __base__=base, value=(annotation, ...))
+
+
+def sent(model: pydantic.BaseModel) -> Any:
+    """Return what a model is on the wire, whichever of Pydantic's two ways it takes there."""
+    text = json.loads(model.model_dump_json())
+    assert model.model_dump(mode="json") == text
+    return text
+
+
+def error_of(model: Any, value: Any) -> Any:
+    """Return the first error that a model has about its field `value`."""
+    with pytest.raises(pydantic.ValidationError) as caught:
+        model(value=value)
+    return caught.value.errors()[0]
+
+
+# OpenAPI agrees with the wire
+
+formats = jsonschema.FormatChecker(formats=())
+
+
+@formats.checks("date-time")
+def is_rfc3339(text: object) -> bool:
+    """Tell whether a string is what OpenAPI calls a date-time."""
+    form = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)"
+    return not isinstance(text, str) or re.fullmatch(form, text) is not None
+
+
+class Echo:
+    """An app with one route that takes a model and returns it."""
+
+    def __init__(self, model: Any) -> None:
+        app = FastAPI()
+
+        async def echo(body: Any) -> Any:
+            return body
+
+        echo.__annotations__ = {"body": model, "return": model}
+        app.post("/")(echo)
+        self.client = TestClient(app)
+        self.document = self.client.get("/openapi.json").json()
+        operation = self.document["paths"]["/"]["post"]
+        self.taken = operation["requestBody"]["content"]["application/json"]["schema"]
+        self.shown = operation["responses"]["200"]["content"]["application/json"]["schema"]
+
+    def is_described(self, body: Any, schema: Any) -> bool:
+        """Tell whether a schema of the document allows a body."""
+        whole = {**schema, "components": self.document["components"]}
+        validator = jsonschema.Draft202012Validator(whole, format_checker=formats)
+        return bool(validator.is_valid(body))
+
+
+NUMBERS: Cases = (
+    [1.5, 1, -2, "1.5", "1e3", ".5", 1e300],
+    [True, None, "", " 1", "1_0", "x", "NaN", [], {}],
+)
+DIGITS_ONLY: Cases = (
+    ["1.50", "-0.00", "1e3", "1e400", 5],
+    [1.5, True, None, "", " 1", "1_0", "x", {}],
+)
+TIMES: Cases = (
+    [NOON, "2026-01-31T12:00:00.5+02:00"],
+    ["x", "", None, 0, 1.5, "0", "20260131", "-1", {}],
+)
+IDS: Cases = (
+    [DIGITS, DIGITS.upper()],
+    ["x", DIGITS + "0", DIGITS[:-1] + "g", 5, None, {"$ne": None}],
+)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "good", "bad"),
+    [
+        (Decimal, *NUMBERS),
+        (Annotated[Decimal, Field(gt=0, le=10)], [1, 10.0, "1.5"], [0, 11, "x"]),
+        (Price, *NUMBERS),
+        (Money, *DIGITS_ONLY),
+        (datetime, *TIMES),
+        (UtcDatetime, TIMES[0], [*TIMES[1], "2026-01-31T12:00:00"]),
+        (AwareDatetime, TIMES[0], [*TIMES[1], "2026-01-31T12:00:00"]),
+        (ObjectId, *IDS),
+        (bson.ObjectId, *IDS),
+        (Decimal | None, [None, 1.5, "1.5"], [True, "x"]),
+        (Decimal | bool, [True, 1.5, "1.5"], ["x", None]),
+        (datetime | int, [NOON, 5], ["x", None]),
+        (list[Decimal], [[], [1.5, "2"]], [["x"], 1.5, None]),
+        (set[datetime], [[], [NOON]], [["x"], [0]]),
+        (tuple[Decimal, datetime], [[1, NOON]], [[NOON, 1], [1]]),
+        (deque[bson.ObjectId], [[DIGITS]], [["x"]]),
+        (dict[str, Decimal], [{}, {"a": 1.5}], [{"a": "x"}, []]),
+        (dict[str, list[dict[str, datetime]]], [{"a": [{"b": NOON}]}], [{"a": [{"b": 0}]}]),
+        (Mapping[str, Sequence[Decimal]], [{"a": [1]}], [{"a": ["x"]}]),
+        (list[bson.ObjectId | None], [[DIGITS, None]], [["x"]]),
+        (Point, [{"price": 1.5, "at": NOON}], [{"price": 1.5}, {"price": "x", "at": NOON}]),
+        (Chain, [{"at": NOON, "next": {"at": TEN}}], [{"at": 0}, {"at": NOON, "next": {"at": 0}}]),
+        (Priced, [{"price": "1.5"}], [{"price": None}]),
+        (Pair, [[1.5, NOON]], [[NOON, 1.5]]),
+        (Line, [{"unitPrice": 1.5, "shippedAt": NOON}], [{"unitPrice": 1.5, "shippedAt": 0}]),
+        (list[Line], [[{"unitPrice": "1.5"}]], [[{"unitPrice": None}]]),
+        (Tree, [{"at": NOON, "children": [{"at": TEN}]}], [{"at": NOON, "children": [{"at": 0}]}]),
+        (Page[Decimal], [{"items": [1.5], "first": "2"}], [{"items": ["x"], "first": 2}]),
+        (Foreign, [{"price": "1.5", "at": NOON}, {"price": 1}], [{"price": None}]),
+        (
+            Annotated[Cat | Dog, Field(discriminator="kind")],
+            [{"kind": "cat", "at": NOON}, {"kind": "dog", "price": "1.5"}],
+            [{"kind": "cat", "at": 0}, {"kind": "dog", "price": "x"}],
+        ),
+        (Any, [1.5, "x", None, [], {"a": NOON}], []),
+    ],
+    ids=str,
+)
+def test_openapi_says_what_is_taken_and_sent(
+    annotation: Any, good: list[Any], bad: list[Any]
+) -> None:
+    """OpenAPI allows what a field takes and what it sends, and forbids what it refuses."""
+    echo = Echo(model_of(annotation))
+    for value in good:
+        response = echo.client.post("/", json={"value": value})
+        assert response.status_code == 200, (value, response.text)
+        assert echo.is_described({"value": value}, echo.taken), value
+        assert echo.is_described(response.json(), echo.shown), response.json()
+    for value in bad:
+        assert echo.client.post("/", json={"value": value}).status_code == 422, value
+        assert not echo.is_described({"value": value}, echo.taken), value
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value", "wrong"),
+    [
+        (Decimal, Decimal("1.50"), 1.5),
+        (Decimal | None, Decimal("1.50"), 1.5),
+        (list[Decimal], [Decimal("1.50")], [1.5]),
+        (dict[str, Decimal], {"a": Decimal("1.50")}, {"a": 1.5}),
+        (Point, Point(Decimal("1.50"), TEN_UTC), {"price": 1.5, "at": TEN}),
+        (datetime, TEN_UTC, 0),
+        (Any, Decimal("1.50"), None),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("decimal_as", ["number", "string"])
+def test_openapi_agrees_with_what_python_code_returns(
+    annotation: Any, value: Any, wrong: Any, decimal_as: Literal["number", "string"]
+) -> None:
+    """OpenAPI describes what a model sends that Python code filled, in both forms of Decimal."""
+
+    class Base(BaseModel, decimal_as=decimal_as):
+        pass
+
+    holder = model_of(annotation, base=Base)
+    echo = Echo(holder)
+    assert echo.is_described(sent(holder(value=value)), echo.shown)
+    if wrong is not None:
+        assert echo.is_described({"value": wrong}, echo.shown) == (
+            decimal_as == "number" and wrong != 0
+        )
+
+
+def test_the_limits_of_a_decimal_are_in_openapi() -> None:
+    """The limits of a Decimal show in OpenAPI for what comes in and for what goes out."""
+    holder = model_of(Annotated[Decimal, Field(ge=0, lt=100, max_digits=5, decimal_places=2)])
+    limited = {"minimum": 0.0, "exclusiveMaximum": 100.0, "type": "number"}
+    shown = holder.model_json_schema(mode="serialization")["properties"]["value"]
+    assert shown == {**limited, "title": "Value"}
+    taken = holder.model_json_schema()["properties"]["value"]["anyOf"]
+    assert taken[0] == limited
+    assert taken[1]["type"] == "string"
+    for value, kind in [("-1", "greater_than_equal"), ("1.234", "decimal_max_places")]:
+        assert error_of(holder, value)["type"] == kind
+
+
+def test_defaults_show_in_openapi_as_they_are_sent() -> None:
+    """A default is shown in the form it goes out in."""
+
+    class Order(BaseModel):
+        total: Decimal = Decimal("9.90")
+        exact: Money = Decimal("9.90")
+        at: datetime = EAST
+        owner: ObjectId | None = None
+
+    properties = Order.model_json_schema(mode="serialization")["properties"]
+    defaults = {name: schema["default"] for name, schema in properties.items()}
+    assert defaults == {"total": 9.9, "exact": "9.90", "at": TEN, "owner": None}
+    assert sent(Order()) == defaults
