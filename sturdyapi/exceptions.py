@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,7 +32,20 @@ EX_CONFIG = 78
 
 
 class SturdyError(Exception):
-    """Base of every error that SturdyAPI raises."""
+    """Base of every error that SturdyAPI raises.
+
+    Can be copied and pickled with its facts, so that one raised in another process arrives whole.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (type(self), self.args, vars(self))
+
+
+def _restore(cls: type[SturdyError], args: tuple[Any, ...], facts: dict[str, Any]) -> SturdyError:
+    # Not by `__init__`: it takes facts that are no `args`.
+    error = cls.__new__(cls, *args)
+    vars(error).update(facts)
+    return error
 
 
 class SturdyWarning(UserWarning):

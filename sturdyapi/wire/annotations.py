@@ -109,7 +109,9 @@ def with_known_types(annotation: Any) -> Any:
     if isinstance(annotation, type) and get_origin(annotation) is None:
         return _known_class(annotation)
     origin, members = get_origin(annotation), get_args(annotation)
-    if origin is Literal or not members or ObjectIdRules() in members:
+    if origin is Literal or not members:
+        return annotation
+    if any(isinstance(member, ObjectIdRules) for member in members):
         return annotation
     if origin is Annotated:
         known = with_known_types(members[0])

@@ -10,6 +10,7 @@ from sturdyapi.exceptions import (
     ConfigurationError,
     FieldCollisionError,
     MissingExtraError,
+    ReservedVariableError,
     SettingProblem,
     SettingsError,
     SturdyDeprecationWarning,
@@ -29,6 +30,7 @@ PROBLEM = SettingProblem("PORT", "is not a number", "a whole number from 1 to 65
         (ConfigurationError, ValueError),
         (FieldCollisionError, TypeError),
         (MissingExtraError, ImportError),
+        (ReservedVariableError, TypeError),
         (SettingsError, ValueError),
         (WireValueError, ValueError),
     ],
@@ -90,6 +92,15 @@ def test_field_collision_names_the_fields() -> None:
     assert error.fields == ("user_id", "userId")
 
 
+def test_reserved_variable_names_the_way_out() -> None:
+    """A field that every shell would fill is named, together with what to write instead."""
+    assert str(ReservedVariableError("Settings", "path", "PATH")) == (
+        "Field 'path' of Settings would be filled by PATH, which the shell or the system sets for "
+        "its own use. Rename the field, or give the class a prefix: "
+        "model_config = SettingsConfigDict(env_prefix='APP_')."
+    )
+
+
 def test_unavailable_says_when_to_try_again() -> None:
     """What is out of reach is named in words that a client may see."""
     error = UnavailableError("database", retry_after_seconds=5)
@@ -137,6 +148,8 @@ def test_deprecation_is_shown_by_default() -> None:
     "error",
     [
         FieldCollisionError("User", "userId", ["user_id", "userId"]),
+        MissingExtraError("ObjectId", "mongo", package="pymongo"),
+        ReservedVariableError("Settings", "path", "PATH"),
         SettingsError("Settings", [PROBLEM], skipped_checks=["secrets"]),
         UnavailableError("database", retry_after_seconds=5),
         WireValueError("too large"),

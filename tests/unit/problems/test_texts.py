@@ -293,9 +293,13 @@ def test_parsed_value_is_not_told(
     assert only(refused(Annotated[annotation, raising(message)], value))["detail"] == MASKED
 
 
-def color_of(value: str) -> Enum:
+class Color(Enum):
+    RED = "red"
+
+
+def color_of(value: str) -> Color:
     """Look a value up by hand, as a validator may."""
-    return Enum("Color", ["RED"])(value)
+    return Color(value)
 
 
 def validated(value: str) -> int:
