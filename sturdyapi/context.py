@@ -8,7 +8,7 @@ binds is seen by everyone who serves the request, the access line included.
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -76,11 +76,8 @@ async def run_blocking(function: Callable[P, T], /, *args: P.args, **kwargs: P.k
     return await to_thread.run_sync(partial(function, *args, **kwargs))
 
 
-def enter_request(fields: dict[str, Any]) -> Token[dict[str, Any] | None]:
-    """Make `fields` the mapping of a new request; undo with `leave_request()`."""
-    return _fields.set(fields)
+enter_request = _fields.set
+"""Make a dict the mapping of a new request; undo with `leave_request()`."""
 
-
-def leave_request(token: Token[dict[str, Any] | None]) -> None:
-    """Restore what `enter_request()` replaced."""
-    _fields.reset(token)
+leave_request = _fields.reset
+"""Restore what `enter_request()` replaced."""

@@ -28,7 +28,7 @@ from .problems import problem_response, unavailable_response
 from .settings import SCOPE_KEY as SETTINGS_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from starlette.middleware import Middleware
     from starlette.middleware.errors import ServerErrorMiddleware
@@ -424,6 +424,10 @@ def _is_body_limit(message: Message) -> bool:
     return status == _TOO_LARGE.status_code and message.get("headers") == _TOO_LARGE.raw_headers
 
 
+async def _nothing() -> None:
+    """Send nothing: the rest of a response that was replaced."""
+
+
 class _Exchange:
     """One request and its response.
 
@@ -463,20 +467,33 @@ class _Exchange:
         self.status: int | None = None
         self.fields = _identify(headers, layer.request_id_header)
 
-    async def send(self, message: Message) -> None:
-        """Take a message of the app, and deliver it or what must be sent in its place."""
-        if message["type"] == "http.response.start":
-            if self.gate.guards(self.scope) or message["status"] == _TOO_LARGE.status_code:
-                replacement = await self._replacement(message)
-                if replacement is not None:
-                    self._replaced = True
-                    await self._layer.respond(replacement, self, self.deliver)
-                    return
+    def send(self, message: Message) -> Awaitable[None]:
+        """Take a message of the app, and deliver it or what must be sent in its place.
+
+        Not a coroutine of its own, since each one costs every message of every response.
+        """
+        kind = message["type"]
+        if kind == "http.response.start":
+            if message["status"] == _TOO_LARGE.status_code or self.gate.guards(self.scope):
+                return self._send_checked(message)
+            return self._send(self._start(message))
+        if self._replaced:
+            return _nothing()
+        if kind == "http.response.body" and not message.get("more_body", False):
+            return self._send_last(message)
+        return self._send(message)
+
+    async def _send_checked(self, message: Message) -> None:
+        replacement = await self._replacement(message)
+        if replacement is None:
             await self._send(self._start(message))
-        elif not self._replaced:
-            await self._send(message)
-            if not message.get("more_body", False) and message["type"] == "http.response.body":
-                self.finish()
+            return
+        self._replaced = True
+        await self._layer.respond(replacement, self, self.deliver)
+
+    async def _send_last(self, message: Message) -> None:
+        await self._send(message)
+        self.finish()
 
     async def _replacement(self, message: Message) -> ASGIApp | None:
         if self.gate.guards(self.scope):

