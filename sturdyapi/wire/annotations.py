@@ -109,9 +109,8 @@ def with_known_types(annotation: Any) -> Any:
     if isinstance(annotation, type) and get_origin(annotation) is None:
         return _known_class(annotation)
     origin, members = get_origin(annotation), get_args(annotation)
-    if origin is Literal or not members:
-        return annotation
-    if any(isinstance(member, ObjectIdRules) for member in members):
+    is_ruled = any(isinstance(member, ObjectIdRules) for member in members)
+    if origin is Literal or not members or is_ruled:
         return annotation
     if origin is Annotated:
         known = with_known_types(members[0])
@@ -119,9 +118,8 @@ def with_known_types(annotation: Any) -> Any:
     known_members = tuple(with_known_types(member) for member in members)
     if all(one is other for one, other in zip(known_members, members, strict=True)):
         return annotation
-    if origin in {Union, UnionType}:
-        return Union[known_members]  # noqa: UP007 - the members are only known at runtime
-    return origin[known_members]
+    # The members are only known at run time, and `|` has no subscript.
+    return (Union if origin is UnionType else origin)[known_members]
 
 
 def _known_class(kind: type[Any]) -> Any:

@@ -38,8 +38,8 @@ def test_every_module_says_what_it_is_for(path: Path) -> None:
 @pytest.mark.heavy
 def test_the_wheel_carries_types_assets_and_licenses(tmp_path: Path) -> None:
     """The built wheel has `py.typed`, Swagger UI, and the licenses of both."""
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", tmp_path, ROOT]
-    subprocess.run(command, check=True, capture_output=True)
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
+    subprocess.run([*pip, "-w", str(tmp_path), str(ROOT)], check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {

@@ -339,7 +339,7 @@ def test_a_union_prefers_what_pydantic_prefers() -> None:
 
 
 def test_strict_fields_stay_strict() -> None:
-    """A strict model takes strings from JSON text only, as in Pydantic, and no number for a date."""
+    """A strict model takes strings from JSON text only, as in Pydantic, and no number as date."""
 
     class Order(BaseModel):
         model_config = ConfigDict(strict=True)
