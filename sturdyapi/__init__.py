@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .app import SturdyAPI, create_app
     from .context import bind, bound, current_request_id, run_blocking
-    from .middleware import Cors
+    from .cors import Cors
     from .models import BaseModel, Money, ObjectId, UtcDatetime
     from .settings import BaseSettings, Dsn, settings_of
 
@@ -39,7 +39,7 @@ __all__ = [
 _HOMES = {
     "BaseModel": "models",
     "BaseSettings": "settings",
-    "Cors": "middleware",
+    "Cors": "cors",
     "Dsn": "settings",
     "Money": "models",
     "ObjectId": "models",

@@ -21,11 +21,12 @@ from starlette.routing import Host, Mount, Router
 
 from . import log
 from .apidocs import DocsGate, use_packaged_swagger_ui
+from .cors import Cors
 from .exceptions import ConfigurationError, SturdyDeprecationWarning, SturdyWarning, did_you_mean
 from .fastapi_options import FastAPIOptions
 from .health import Health
 from .lifespans import as_lifespans, closing_stack, has_own_lifespan, run_handlers
-from .middleware import Cors, LayerOptions, RequestLayer, ScopeKeeper, omit_access_line
+from .middleware import LayerOptions, RequestLayer, ScopeKeeper, omit_access_line
 from .problems import describe_problems, exception_handlers
 from .routing import RouteWatch, apply_wire_rules
 from .settings import BaseSettings, secret_values

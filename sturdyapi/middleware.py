@@ -1,4 +1,4 @@
-"""The one layer that every request passes, and the options of CORS.
+"""The one layer that every request passes.
 
 The layer stands directly inside Starlette's `ServerErrorMiddleware`, so that whatever is added to
 the app, by its author or by an instrumentation, is inside it, and nothing that answers is outside.
@@ -23,7 +23,7 @@ from starlette.responses import PlainTextResponse
 from starlette.websockets import WebSocketDisconnect
 
 from .context import enter_request, leave_request
-from .exceptions import ConfigurationError, UnavailableError
+from .exceptions import UnavailableError
 from .problems import problem_response, unavailable_response
 from .settings import SCOPE_KEY as SETTINGS_KEY
 
@@ -35,13 +35,11 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["Cors", "RequestLayer", "RequestLog"]
+__all__ = ["RequestLayer", "RequestLog"]
 
 EXCHANGE_KEY = "sturdyapi.exchange"
 """Scope key of the request in hand; a mounted app finds its parent's there."""
 
-# What a browser sends; anything else would be compared with it in vain.
-_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._~:\[\]-]+")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 # Version ff is forbidden; version 00 has nothing behind its flags (W3C Trace Context, 3.2.2).
 _TRACEPARENT = re.compile(
@@ -72,56 +70,6 @@ _MAX_PLANS = 256
 _LONG_PATH_BYTES = 200
 _NOTHING: dict[str, Any] = {}
 _TOO_LARGE = PlainTextResponse("Content Too Large", status_code=413)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cors:
-    """What browsers on other origins may do; the fields are those of Starlette's `CORSMiddleware`.
-
-    Raises:
-        ConfigurationError: `origins` contains `*` while credentials are allowed: every site could
-            then act as the user.
-    """
-
-    origins: Sequence[str]
-    """Scheme, host and port, such as `https://app.example.com`; `*` for a public API."""
-    credentials: bool = False
-    methods: Sequence[str] = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
-    headers: Sequence[str] = ("Authorization", "Content-Type")
-    expose_headers: Sequence[str] = ()
-    """Response headers that scripts may read, next to the request id."""
-    max_age_seconds: int = 600
-
-    def __post_init__(self) -> None:
-        if isinstance(self.origins, str):
-            raise ConfigurationError(
-                f"cors= takes a list of origins, not the text '{self.origins}'. "
-                f"Write ['{self.origins}']."
-            )
-        if self.credentials and "*" in self.origins:
-            raise ConfigurationError(
-                "cors= allows every origin ('*') together with credentials: any site could act as "
-                "the user. List the origins, or leave credentials off."
-            )
-        for origin in self.origins:
-            if origin != "*" and not _ORIGIN.fullmatch(origin):
-                raise ConfigurationError(
-                    f"cors= has '{origin}', which is not an origin. "
-                    "Write scheme, host and port in small letters, such as "
-                    "'https://app.example.com'."
-                )
-
-    def keywords(self, request_id_header: str | None) -> dict[str, Any]:
-        """Return the keywords of `CORSMiddleware`; scripts may read the request id."""
-        exposed = [*self.expose_headers, *([request_id_header] if request_id_header else [])]
-        return {
-            "allow_origins": list(self.origins),
-            "allow_credentials": self.credentials,
-            "allow_methods": list(self.methods),
-            "allow_headers": list(self.headers),
-            "expose_headers": exposed,
-            "max_age": self.max_age_seconds,
-        }
 
 
 class RequestLog(Protocol):

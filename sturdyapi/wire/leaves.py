@@ -22,7 +22,6 @@ __all__ = [
     "MARK",
     "Node",
     "Spot",
-    "is_ours",
     "metadata_of",
     "object_id_schema",
     "ruled",
@@ -31,6 +30,7 @@ __all__ = [
     "ruled_schema",
     "undescribed",
     "undescribed_result",
+    "with_closed_names",
     "without",
 ]
 
@@ -139,13 +139,12 @@ def undescribed_result(node: Node, spot: Spot) -> Node:
     return undescribed({"type": "any", "metadata": described}, spot)
 
 
-def is_ours(serialization: Node, mark: Any) -> bool:
-    """Tell whether the serializer of a node with this mark is not the user's."""
-    owners = (
-        metadata_of(serialization).get(MARK),
-        getattr(serialization.get("function"), "__self__", None),
-    )
-    return mark is not None and any(owner is mark for owner in owners)
+def with_closed_names(node: Node) -> Node:
+    """Let the JSON schema of a dict say that no names are allowed but those of its keys' form."""
+    if not isinstance(metadata_of(node.get("keys_schema", {})).get(MARK), Exact | Hex):
+        return node
+    closed = _metadata_from(Field(json_schema_extra={"additionalProperties": False}))
+    return {**node, "metadata": {**metadata_of(node), **closed}}
 
 
 def metadata_of(node: Node) -> Node:
@@ -178,7 +177,7 @@ def _inner(rule: Rule, node: Node, spot: Spot) -> Node:
 def _native_serialization(rule: Rule, inner: Node, spot: Spot) -> Any:
     """Return what prints without a call into Python; `inner` goes on to say what is printed."""
     if isinstance(rule, Exact):
-        return core_schema.decimal_schema(metadata={MARK: rule})
+        return core_schema.decimal_schema()
     if isinstance(rule, Number) and spot.is_native:
         # A float's printer takes a Decimal too, but only on the way to JSON text.
         double = core_schema.float_schema()

@@ -16,13 +16,13 @@ from .leaves import (
     MARK,
     Node,
     Spot,
-    is_ours,
     metadata_of,
     ruled,
     ruled_again,
     ruled_default,
     undescribed,
     undescribed_result,
+    with_closed_names,
     without,
 )
 from .rules import Exact, Instant, Number, Rule
@@ -53,8 +53,6 @@ _MEMBERS = (
 )
 """Keys under which a node has its members: a node, a list of nodes or a dict of nodes."""
 
-_SEQUENCES = frozenset({"list", "set", "frozenset", "deque", "generator"})
-_MAPPINGS = frozenset({"dict", "frozendict", "ordered-dict"})
 _TOUCHED = frozenset({"any", "datetime", "decimal", "function-plain"})
 _ANYTHING: Node = {"type": "any"}
 
@@ -128,13 +126,13 @@ class _Walk:
         return cast("CoreSchema", result)
 
     def visit(self, node: Node, spot: Spot) -> Node:
-        users = node.get("serialization")
-        if users is None or is_ours(users, metadata_of(node).get(MARK)):
+        serialization = node.get("serialization")
+        if serialization is None:
             return self.rebuild(node, spot)
         # What a serializer hands on need not be what the field holds: the rule looks at it again.
         spot = replace(spot, is_native=False)
         rebuilt = self.rebuild(without(node, "serialization"), spot)
-        return {**rebuilt, "serialization": self.serialization(users, rebuilt, spot)}
+        return {**rebuilt, "serialization": self.serialization(serialization, rebuilt, spot)}
 
     def rebuild(self, node: Node, spot: Spot) -> Node:
         mark = metadata_of(node).get(MARK)
@@ -142,14 +140,14 @@ class _Walk:
             return ruled_again(node, mark, spot)
         return _REBUILD.get(node["type"], _Walk.members)(self, node, spot)
 
-    def serialization(self, users: Node, node: Node, spot: Spot) -> Node:
-        """Rebuild a serializer of the user's: the rules apply to what it returns."""
-        result = self.members(users, spot)
-        if users["type"] == "function-wrap" and "serialization" in node:
+    def serialization(self, given: Node, node: Node, spot: Spot) -> Node:
+        """Rebuild the serializer of a node: the rules apply to what it returns."""
+        result = self.members(given, spot)
+        if given["type"] == "function-wrap" and "serialization" in node:
             result.setdefault("schema", without(node, "ref"))
-        if users["type"] in {"function-plain", "function-wrap"}:
+        if given["type"] in {"function-plain", "function-wrap"}:
             result.setdefault("return_schema", undescribed_result(node, spot))
-        if "schema" in users and users["schema"] == users.get("return_schema"):
+        if "schema" in given and given["schema"] == given.get("return_schema"):
             # A PlainValidator's: it hands on what the schema has printed, which is no Decimal now.
             result["return_schema"] = undescribed_result(result["schema"], spot)
         return result
@@ -186,19 +184,17 @@ class _Walk:
         return ruled_default(result, rules)
 
     def union(self, node: Node, spot: Spot) -> Node:
-        return {**node, "choices": self.each(node["choices"], replace(spot, is_native=False))}
+        return {**node, "choices": self.each(node["choices"], spot)}
 
     def undescribed(self, node: Node, spot: Spot) -> Node:
         """Rebuild a node that says nothing about its value."""
         return undescribed(node, spot)
 
-    def sequence(self, node: Node, spot: Spot) -> Node:
-        return self.members({"items_schema": _ANYTHING, **node}, spot)
-
     def mapping(self, node: Node, spot: Spot) -> Node:
-        keys = self.visit(node.get("keys_schema", _ANYTHING), Spot(spot.where, is_key=True))
-        values = self.visit(node.get("values_schema", _ANYTHING), Spot(spot.where))
-        return {**node, "keys_schema": keys, "values_schema": values}
+        result = self.members(node, spot)
+        if "keys_schema" in node:
+            result["keys_schema"] = self.visit(node["keys_schema"], Spot(spot.where, is_key=True))
+        return with_closed_names(result)
 
     def decimal(self, node: Node, spot: Spot) -> Node:
         is_exact = self._decimal_as == "string" or spot.is_key
@@ -262,7 +258,7 @@ class _Walk:
             definition = self._resolve(node)
         except LookupError:
             return dict(node)  # still being built: its own walk comes to it
-        if _prints_itself(definition) or not self._is_touched(definition, {node["schema_ref"]}):
+        if not self._is_touched(definition, {node["schema_ref"]}):
             return dict(node)
         return {**node, "schema_ref": self._copied(definition, spot)}
 
@@ -279,8 +275,7 @@ class _Walk:
         """Tell whether there is anything in a node for our rules to do."""
         if _prints_itself(node):
             return False
-        inner_nodes = list(_inner_nodes(node))
-        if node["type"] in _TOUCHED or (node["type"] in _SEQUENCES | _MAPPINGS and not inner_nodes):
+        if node["type"] in _TOUCHED:
             return True
         if node["type"] == "definition-ref" and node["schema_ref"] not in seen:
             seen.add(node["schema_ref"])
@@ -288,7 +283,7 @@ class _Walk:
                 return self._is_touched(self._resolve(node), seen)
             except LookupError:
                 return False
-        return any(self._is_touched(inner, seen) for inner in inner_nodes)
+        return any(self._is_touched(inner, seen) for inner in _inner_nodes(node))
 
 
 _REBUILD: dict[str, Callable[[_Walk, Node, Spot], Node]] = {
@@ -299,6 +294,8 @@ _REBUILD: dict[str, Callable[[_Walk, Node, Spot], Node]] = {
     "decimal": _Walk.decimal,
     "default": _Walk.default,
     "definition-ref": _Walk.reference,
+    "dict": _Walk.mapping,
+    "frozendict": _Walk.mapping,
     "function-after": _Walk.any_value,
     "function-before": _Walk.same_value,
     "function-plain": _Walk.undescribed,
@@ -307,11 +304,10 @@ _REBUILD: dict[str, Callable[[_Walk, Node, Spot], Node]] = {
     "model-fields": _Walk.fields,
     "named-tuple": _Walk.named,
     "nullable": _Walk.same_value,
+    "ordered-dict": _Walk.mapping,
     "tagged-union": _Walk.union,
     "typed-dict": _Walk.named,
     "union": _Walk.union,
-    **dict.fromkeys(_MAPPINGS, _Walk.mapping),
-    **dict.fromkeys(_SEQUENCES, _Walk.sequence),
 }
 
 

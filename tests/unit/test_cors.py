@@ -11,8 +11,8 @@ from fastapi.testclient import TestClient
 from starlette.middleware import Middleware
 
 from sturdyapi.app import SturdyAPI, create_app
+from sturdyapi.cors import Cors
 from sturdyapi.exceptions import ConfigurationError
-from sturdyapi.middleware import Cors
 from sturdyapi.settings import BaseSettings
 
 ORIGIN = "https://app.example.com"
