@@ -25,6 +25,7 @@ test: $(READY) lint ## Set everything up, lint, and run the tests
 test-all: $(READY) ## Run the heavy tests and the published suites of FastAPI and Starlette
 	@scripts/setup-browser
 	$(BIN)/pytest -m heavy
+	scripts/test-pythons $(VENV)
 	$(BIN)/python scripts/peer-suites
 
 lint: $(READY) ## Check style, types and the floors of the house
@@ -54,4 +55,4 @@ $(READY): pyproject.toml scripts/setup
 	@touch $@
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .coverage* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .peer-suites site dist
+	rm -rf $(VENV) $(VENV)-* .coverage* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .peer-suites site dist

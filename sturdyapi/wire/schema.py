@@ -6,7 +6,7 @@ Foreign Pydantic models and dataclasses are left alone, since they print themsel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
@@ -53,7 +53,6 @@ _MEMBERS = (
 )
 """Keys under which a node has its members: a node, a list of nodes or a dict of nodes."""
 
-_TOUCHED = frozenset({"any", "datetime", "decimal", "function-plain"})
 _ANYTHING: Node = {"type": "any"}
 
 
@@ -258,7 +257,7 @@ class _Walk:
             definition = self._resolve(node)
         except LookupError:
             return dict(node)  # still being built: its own walk comes to it
-        if not self._is_touched(definition, {node["schema_ref"]}):
+        if _prints_itself(definition):
             return dict(node)
         return {**node, "schema_ref": self._copied(definition, spot)}
 
@@ -270,20 +269,6 @@ class _Walk:
             self._copies[ref] = definition  # stands in for it where it refers to itself
             self._copies[ref] = {**self.visit(definition, Spot(spot.where)), "ref": ref}
         return ref
-
-    def _is_touched(self, node: Node, seen: set[str]) -> bool:
-        """Tell whether there is anything in a node for our rules to do."""
-        if _prints_itself(node):
-            return False
-        if node["type"] in _TOUCHED:
-            return True
-        if node["type"] == "definition-ref" and node["schema_ref"] not in seen:
-            seen.add(node["schema_ref"])
-            try:
-                return self._is_touched(self._resolve(node), seen)
-            except LookupError:
-                return False
-        return any(self._is_touched(inner, seen) for inner in _inner_nodes(node))
 
 
 _REBUILD: dict[str, Callable[[_Walk, Node, Spot], Node]] = {
@@ -332,19 +317,3 @@ def _unknown(_reference: Node) -> Node:
 
 def _is_node(member: Any) -> bool:
     return isinstance(member, dict) and isinstance(member.get("type"), str)
-
-
-def _inner_nodes(node: Node) -> Iterator[Node]:
-    """Yield the nodes right inside a node."""
-    for key in _MEMBERS:
-        if key in node:
-            yield from _nodes_in(node[key])
-
-
-def _nodes_in(member: Any) -> Iterator[Node]:
-    if _is_node(member):
-        yield member
-    elif isinstance(member, dict):
-        yield from (node for item in member.values() for node in _nodes_in(item))
-    elif isinstance(member, list | tuple):
-        yield from (node for item in member for node in _nodes_in(item))

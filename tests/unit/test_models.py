@@ -20,9 +20,11 @@ from pydantic import (
     AliasChoices,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     PlainSerializer,
     RootModel,
+    Tag,
     TypeAdapter,
     WrapSerializer,
     computed_field,
@@ -277,7 +279,7 @@ def test_rules_reach_into_every_kind_of_type() -> None:
         times={EAST: Decimal("1.50")},
         either=Decimal("1.50"),
         other=EAST,
-        bare={EAST: [ID]},
+        bare={EAST: [ID], Decimal("1.50"): 1},
         many=[Point(Decimal("1.50"), EAST)],
         anything=(EAST, Decimal("1.50")),
         alias=Decimal("1.50"),
@@ -293,7 +295,7 @@ def test_rules_reach_into_every_kind_of_type() -> None:
         "times": {TEN: 1.5},
         "either": 1.5,
         "other": TEN,
-        "bare": {TEN: [DIGITS]},
+        "bare": {TEN: [DIGITS], "1.50": 1},
         "many": [{"price": 1.5, "at": TEN}],
         "anything": [TEN, 1.5],
         "alias": 1.5,
@@ -369,6 +371,7 @@ def test_serializers_of_the_user_come_first() -> None:
         d: Decimal = Decimal("3.5")
         e: int = 0
         f: Decimal = Decimal("4.5")
+        g: Annotated[Any, WrapSerializer(lambda value, handler: handler(value))] = Decimal("5.5")
 
         @field_serializer("d")
         def double(self, value: Decimal):  # type: ignore[no-untyped-def]
@@ -379,7 +382,8 @@ def test_serializers_of_the_user_come_first() -> None:
             return NAIVE
 
     order = Order()
-    assert sent(order) == {"a": "1.50", "b": 2.5, "c": NOON, "d": 7.0, "e": NOON, "f": 4.5}
+    expected = {"a": "1.50", "b": 2.5, "c": NOON, "d": 7.0, "e": NOON, "f": 4.5, "g": 5.5}
+    assert sent(order) == expected
     assert order.model_dump()["d"] == Decimal(7)
     properties = Order.model_json_schema(mode="serialization")["properties"]
     assert [properties[name]["type"] for name in "abdf"] == ["string", "number", "number", "number"]
@@ -478,6 +482,48 @@ def test_a_class_that_comes_later_can_be_named() -> None:
     assert sent(order(part={"price": "1.50"}, at=EAST)) == {"part": {"price": 1.5}, "at": TEN}
     assert order.model_rebuild(force=True, _types_namespace={"Part": part})
     assert sent(order(part={"price": "1.50"}, at=EAST)) == {"part": {"price": 1.5}, "at": TEN}
+
+
+class Author(BaseModel):
+    born: datetime
+    books: list[Book]
+
+
+class Book(BaseModel):
+    price: Decimal
+    authors: list[Author] = Field(default_factory=list)
+    cover: Cover | None = None
+
+
+@dataclass
+class Cover:
+    printed: datetime
+    book: Book | None = None
+
+
+def test_models_and_dataclasses_may_refer_to_each_other() -> None:
+    """Models that contain each other, also through a dataclass, are sent by the rules."""
+    book = Book(price=Decimal("1.50"), cover=Cover(EAST))
+    author = Author(
+        born=EAST, books=[book, Book(price=Decimal(2), authors=[Author(born=NAIVE, books=[])])]
+    )
+    assert sent(author) == {
+        "born": TEN,
+        "books": [
+            {"price": 1.5, "authors": [], "cover": {"printed": TEN, "book": None}},
+            {"price": 2.0, "authors": [{"born": NOON, "books": []}], "cover": None},
+        ],
+    }
+
+
+def test_a_union_may_be_told_apart_by_a_function() -> None:
+    """Members of a union that carry tags are sent by the rules."""
+    members = Annotated[Decimal, Tag("number")] | Annotated[datetime, Tag("moment")]
+    kind = Discriminator(lambda value: "moment" if isinstance(value, datetime) else "number")
+    for annotation in (members, Annotated[members, kind]):
+        values: Any = list[annotation]  # type: ignore[valid-type]
+        holder = create_model("Holder", __base__=BaseModel, value=(values, ...))
+        assert sent(holder(value=[Decimal("1.50"), EAST])) == {"value": [1.5, TEN]}
 
 
 def test_models_can_be_copied_and_pickled() -> None:

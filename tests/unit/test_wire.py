@@ -24,6 +24,8 @@ from fastapi import FastAPI
 from fastapi.encoders import jsonable_encoder
 from fastapi.testclient import TestClient
 from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import SchemaSerializer
 from typing_extensions import TypedDict
 
 from sturdyapi.exceptions import WireValueError
@@ -51,6 +53,11 @@ class Point:
     price: Decimal
     at: datetime
     next: Point | None = None
+
+
+@dataclass
+class Named:
+    name: str
 
 
 @pydantic.dataclasses.dataclass
@@ -144,6 +151,7 @@ def test_values_without_a_model_follow_the_rules_of_models(value: Any, expected:
         [Own(unit_price=Decimal("1.5"))],
         Foreign(price=Decimal("1.5"), at=EAST),
         SimpleNamespace(a=1),
+        Named("x"),
         {1, 2},
         {1: 2},
         object(),
@@ -327,13 +335,30 @@ def test_foreign_models_keep_their_own_rules() -> None:
 
 def test_rules_are_applied_to_a_finished_schema_too() -> None:
     """A core schema that Pydantic is done with gets the rules without being changed itself."""
-    schema = TypeAdapter(list[Point]).core_schema
+    schema = TypeAdapter(tuple[Point, Own, Foreign, ForeignPoint]).core_schema
     before = repr(schema)
     ruled = apply_rules(schema, decimal_as="string", where="a queue")
-    serializer = pydantic.TypeAdapter(Any).serializer.__class__(ruled)
-    sent = json.loads(serializer.to_json([Point(Decimal("1.50"), EAST)]))
-    assert sent == [{"price": "1.50", "at": TEN, "next": None}]
+    price = Decimal("1.50")
+    value = (
+        Point(price, EAST),
+        Own(unit_price=price),
+        Foreign(price=price, at=EAST),
+        ForeignPoint(price),
+    )
+    assert json.loads(SchemaSerializer(ruled).to_json(value)) == [
+        {"price": "1.50", "at": TEN, "next": None},
+        {"unitPrice": 1.5},
+        {"price": "1.50", "at": "2026-01-31T12:00:00+02:00"},
+        {"price": "1.50"},
+    ]
     assert repr(schema) == before
+
+
+def test_the_json_schema_of_a_foreign_model_stays() -> None:
+    """What OpenAPI says of foreign models is what Pydantic says of them."""
+    foreign = TypeAdapter(tuple[Foreign, ForeignPoint])
+    ruled = GenerateJsonSchema().generate(apply_rules(foreign.core_schema, where="a queue"))
+    assert ruled == foreign.json_schema()
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,17 @@ class Chain:
     next: Chain | None = None
 
 
+@dataclass
+class Box:
+    point: Point | None
+    box: Box | None = None
+
+
+@dataclass
+class Plain:
+    name: str
+
+
 class Priced(TypedDict):
     price: Decimal
 
@@ -186,10 +197,14 @@ IDS: Cases = (
         (tuple[Decimal, datetime], [[1, NOON]], [[NOON, 1], [1]]),
         (deque[bson.ObjectId], [[DIGITS]], [["x"]]),
         (dict[str, Decimal], [{}, {"a": 1.5}], [{"a": "x"}, []]),
+        (dict[Decimal, int], [{}, {"1.50": 1}], [{"x": 1}, {"1.50": "x"}]),
+        (dict[datetime, int], [{NOON: 1}], [{"x": 1}, {"0": 1}]),
+        (dict[bson.ObjectId, Decimal], [{DIGITS: 1.5}], [{"x": 1.5}, {DIGITS: "x"}]),
         (dict[str, list[dict[str, datetime]]], [{"a": [{"b": NOON}]}], [{"a": [{"b": 0}]}]),
         (Mapping[str, Sequence[Decimal]], [{"a": [1]}], [{"a": ["x"]}]),
         (list[bson.ObjectId | None], [[DIGITS, None]], [["x"]]),
         (Point, [{"price": 1.5, "at": NOON}], [{"price": 1.5}, {"price": "x", "at": NOON}]),
+        (Box, [{"point": None, "box": {"point": {"price": 1, "at": NOON}}}], [{"point": 1}]),
         (Chain, [{"at": NOON, "next": {"at": TEN}}], [{"at": 0}, {"at": NOON, "next": {"at": 0}}]),
         (Priced, [{"price": "1.5"}], [{"price": None}]),
         (Pair, [[1.5, NOON]], [[NOON, 1.5]]),
@@ -251,6 +266,44 @@ def test_openapi_agrees_with_what_python_code_returns(
         assert echo.is_described({"value": wrong}, echo.shown) == (
             decimal_as == "number" and wrong != 0
         )
+
+
+class Numbers(BaseModel):
+    point: Point
+    plain: Plain
+
+
+class Strings(BaseModel, decimal_as="string"):
+    point: Point
+    plain: Plain
+
+
+class Both(BaseModel):
+    numbers: Numbers
+    strings: Strings
+
+
+def test_a_dataclass_may_be_sent_in_two_forms() -> None:
+    """OpenAPI has a dataclass once for each form that its Decimals are sent in."""
+    echo = Echo(Both)
+    part = {"point": {"price": "1.50", "at": NOON}, "plain": {"name": "x"}}
+    body = echo.client.post("/", json={"numbers": part, "strings": part}).json()
+    assert body["numbers"]["point"]["price"] == 1.5
+    assert body["strings"]["point"]["price"] == "1.50"
+    assert echo.is_described(body, echo.shown)
+    assert not echo.is_described({**body, "strings": body["numbers"]}, echo.shown)
+
+
+def test_a_dataclass_that_the_rules_do_not_touch_has_one_name() -> None:
+    """A dataclass without Decimals and datetimes is the same in our models and outside of them."""
+    app = FastAPI()
+
+    @app.post("/")
+    async def create(plain: Plain, numbers: Numbers) -> None:
+        pass
+
+    names = TestClient(app).get("/openapi.json").json()["components"]["schemas"]
+    assert [name for name in names if "Plain" in name] == ["Plain"]
 
 
 def test_the_limits_of_a_decimal_are_in_openapi() -> None:

@@ -37,6 +37,7 @@ from sturdyapi.models import BaseModel, Money, ObjectId, UtcDatetime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 DIGITS = "5f" * 12
 ID = bson.ObjectId(DIGITS)
@@ -203,6 +204,18 @@ def test_money_refuses_numbers_that_may_have_lost_digits(literal: str) -> None:
     assert "string" in error["msg"]
 
 
+def test_money_is_finite() -> None:
+    """Money that was set to infinity past validation is an error that names the field."""
+
+    class Invoice(BaseModel):
+        total: Money
+        parts: list[Money] = Field(default_factory=list)
+
+    invoice = Invoice(total=Decimal(1))
+    with pytest.raises(WireValueError, match=r"Invoice\.total"):
+        invoice.total = Decimal("Infinity")
+
+
 def test_money_holds_its_limits() -> None:
     """Limits can be put on Money like on a Decimal."""
     holder = model_of(Annotated[Money, Field(gt=0, max_digits=4)])
@@ -236,6 +249,29 @@ def test_an_unknown_form_of_decimals_is_refused() -> None:
     """A typo in `decimal_as` is an error of the class."""
     with pytest.raises(ValueError, match="expected one of"):
         type("Invoice", (BaseModel,), {"__module__": __name__}, decimal_as="text")
+
+
+def test_a_value_of_another_type_draws_pydantics_warning() -> None:
+    """A field that was set to something else draws Pydantic's warning, which does not repeat it."""
+    secret = "s3cret"
+    for annotation, value in [
+        (list[Decimal], [1]),
+        (list[datetime], [NOON]),
+        (list[bson.ObjectId], [ID]),
+    ]:
+        holder = model_of(annotation)(value=value)
+        holder.value.append(secret)
+        with pytest.warns(UserWarning, match="Expected .* in Holder|in ObjectId") as caught:
+            assert secret in holder.model_dump_json()
+        assert secret not in str(caught[0].message)
+
+
+def test_a_strict_field_takes_its_own_type_only() -> None:
+    """A strict field of a model that is not strict takes no strings."""
+    for annotation, value in [(Decimal, Decimal("1.5")), (datetime, EAST), (Money, Decimal("1.5"))]:
+        strict = model_of(Annotated[annotation, Field(strict=True)])
+        assert strict(value=value).value == value
+        error_of(strict, str(value))
 
 
 # Datetimes
@@ -327,6 +363,7 @@ def test_naive_datetimes_are_left_alone_on_request(reports: Callable[[], list[st
     """`NaiveDatetime` stays without a zone and is not reported."""
     holder = model_of(NaiveDatetime)
     assert sent(holder(value=NAIVE)) == {"value": "2026-01-31T12:00:00"}
+    assert sent(model_of(list[NaiveDatetime])(value=[NAIVE])) == {"value": ["2026-01-31T12:00:00"]}
     assert error_of(holder, EAST)["type"] == "timezone_naive"
     assert reports() == []
 
@@ -514,6 +551,18 @@ def test_without_pymongo_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     for use in (lambda: model_of(ObjectId), ObjectId, lambda: ObjectId.is_valid("")):
         with pytest.raises(MissingExtraError, match=r"sturdyapi\[mongo\]"):
             use()
+
+
+def test_a_broken_pymongo_keeps_its_own_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """An installed pymongo that can't be imported is not called missing."""
+    (tmp_path / "bson.py").write_text("import a_module_that_is_not_there")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "bson"]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(ModuleNotFoundError, match="a_module_that_is_not_there"):
+        ObjectId()
 
 
 def test_models_need_no_pymongo() -> None:
