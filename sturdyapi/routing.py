@@ -21,7 +21,7 @@ from fastapi.utils import create_model_field
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.responses import Response
 
-from .wire import WireRules, encode, needs_rules
+from .wire import Encoder, WireRules, needs_rules
 
 try:
     from fastapi._body_limit import wrap_app_with_body_limit
@@ -174,7 +174,7 @@ def apply_wire_rules(view: RouteView) -> None:
     state = view.state
     if state.is_sse_stream or state.is_json_stream:
         if state.stream_item_field is None:
-            _wrap_call(view, _encoded)
+            _wrap_call(view, _encoder(view))
         elif needs_rules(state.stream_item_type) and view.is_rebuildable:
             state.stream_item_field = _ruled_field(
                 state.stream_item_field.name, state.stream_item_type, view
@@ -183,7 +183,7 @@ def apply_wire_rules(view: RouteView) -> None:
         if state.stream_item_field is not None and "asyncpg" in sys.modules:
             _wrap_call(view, _dict_rows)
     elif state.response_field is None:
-        _wrap_call(view, _encoded)
+        _wrap_call(view, _encoder(view))
     else:
         if needs_rules(state.response_model) and view.is_rebuildable:
             state.response_field = _ruled_field(
@@ -194,9 +194,14 @@ def apply_wire_rules(view: RouteView) -> None:
             _wrap_call(view, _dict_rows)
 
 
-def _encoded(value: Any) -> Any:
-    # A response of the user's own is sent as it is; it may hold a whole request.
-    return value if isinstance(value, Response) else encode(value)
+def _encoder(view: RouteView) -> Callable[[Any], Any]:
+    encode = Encoder(f"{view.name} response")
+
+    def encoded(value: Any) -> Any:
+        # A response of the user's own is sent as it is; it may hold a whole request.
+        return value if isinstance(value, Response) else encode(value)
+
+    return encoded
 
 
 def _ruled_field(name: str, annotation: Any, view: RouteView) -> Any:

@@ -480,3 +480,15 @@ def test_an_endpoint_in_a_def_runs_in_a_thread() -> None:
         client.get("/async")
 
     assert names["def"] != names["async"]
+
+
+def test_a_report_names_the_route(caplog: pytest.LogCaptureFixture) -> None:
+    """What the log says of a value that nothing describes names the route that returned it."""
+    app = _app()
+
+    @app.get("/naive", response_model=None)
+    async def read() -> dict[str, Any]:
+        return {"at": datetime(2026, 1, 2)}  # noqa: DTZ001 - without a zone on purpose
+
+    _client(app).get("/naive")
+    assert any("GET /naive response" in record.getMessage() for record in caplog.records)
