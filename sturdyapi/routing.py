@@ -14,6 +14,7 @@ from functools import wraps
 from logging import getLogger
 from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any
+from weakref import finalize
 
 from fastapi.dependencies import models as dependency_models
 from fastapi.routing import APIRoute, iter_route_contexts, request_response
@@ -131,6 +132,8 @@ class RouteWatch:
         self._seen = seen
 
     def _show(self, view: RouteView) -> None:
+        # FastAPI never forgets an endpoint, and a new one may have the id of one that is gone.
+        _endpoint_context_cache.pop(id(view.dependant.call), None)
         for hook in self._hooks:
             try:
                 hook(view)
@@ -233,6 +236,7 @@ def _wrap_call(view: RouteView, convert: Callable[[Any], Any]) -> None:
     wrapped = _converted(call, convert)
     # FastAPI names file, line and function of the endpoint in its errors, by the id of the call.
     _endpoint_context_cache[id(wrapped)] = _extract_endpoint_context(call)
+    finalize(wrapped, _endpoint_context_cache.pop, id(wrapped), None)
     view.dependant.call = wrapped
 
 

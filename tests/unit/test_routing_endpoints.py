@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import pydantic
 import pytest
 from asyncpg.protocol.protocol import _create_record  # type: ignore[import-untyped]
-from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, HTTPException, Request
+from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, HTTPException, Request, routing
 from fastapi.exceptions import ResponseValidationError
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from fastapi.routing import APIRoute
@@ -458,6 +458,21 @@ def test_a_wrong_response_names_the_users_function() -> None:
 
     assert caught.value.endpoint_function == "read_totals"
     assert caught.value.endpoint_file == __file__
+
+
+def test_an_error_names_its_own_endpoint() -> None:
+    """An endpoint is not taken for an older one that had the same place in memory."""
+    app = _app()
+
+    @app.get("/", response_model=list[Decimal])
+    async def read_totals() -> Any:
+        return "no list"
+
+    routing._endpoint_context_cache[id(read_totals)] = {"function": "gone"}
+    with pytest.raises(ResponseValidationError) as caught:
+        TestClient(app).get("/")
+
+    assert caught.value.endpoint_function == "read_totals"
 
 
 def test_an_endpoint_in_a_def_runs_in_a_thread() -> None:
