@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import copy
-import json
 import pickle
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
-import bson
 import pydantic
 import pytest
 from fastapi import FastAPI, Query
@@ -32,97 +30,36 @@ from pydantic import (
     field_serializer,
     model_serializer,
 )
-from typing_extensions import TypeAliasType, TypedDict
 
 from sturdyapi.exceptions import FieldCollisionError
 from sturdyapi.models import BaseModel, Money, ObjectId, UtcDatetime
 
+from .wire_support import (
+    DIGITS,
+    EAST,
+    ID,
+    LONG,
+    NAIVE,
+    NOON,
+    TEN,
+    Chain,
+    Event,
+    Filters,
+    Foreign,
+    Line,
+    Page,
+    Pair,
+    Point,
+    Price,
+    Priced,
+    Tree,
+    error_of,
+    model_of,
+    sent,
+)
+
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-DIGITS = "5f" * 12
-ID = bson.ObjectId(DIGITS)
-NAIVE = datetime(2026, 1, 31, 12)  # noqa: DTZ001 - values without a zone are a subject here
-EAST = datetime(2026, 1, 31, 12, tzinfo=timezone(timedelta(hours=2)))
-NOON = "2026-01-31T12:00:00Z"
-TEN = "2026-01-31T10:00:00Z"
-LONG = Decimal("12345678901234567890.123")
-
-T = TypeVar("T")
-
-
-@dataclass
-class Point:
-    price: Decimal
-    at: datetime
-
-
-@dataclass
-class Chain:
-    at: datetime
-    next: Chain | None = None
-
-
-class Priced(TypedDict):
-    price: Decimal
-
-
-class Pair(NamedTuple):
-    price: Decimal
-    at: datetime
-
-
-class Foreign(pydantic.BaseModel):
-    price: Decimal = Decimal("1.50")
-    at: datetime = EAST
-
-
-class Line(BaseModel):
-    unit_price: Decimal
-    shipped_at: datetime | None = None
-
-
-class Tree(BaseModel):
-    at: datetime
-    children: list[Tree] = Field(default_factory=list)
-
-
-class Page(BaseModel, Generic[T]):
-    items: list[T]
-    first: T
-
-
-class Event(BaseModel):
-    at: datetime
-    price: Decimal = Decimal("9.99")
-
-
-class Filters(BaseModel):
-    min_total: Decimal | None = None
-    created_after: datetime | None = None
-    owner_id: bson.ObjectId | None = None
-
-
-Price = TypeAliasType("Price", Decimal)
-
-
-def model_of(annotation: Any, *, base: type[BaseModel] = BaseModel) -> Any:
-    """Return one of our models with a single field `value`."""
-    return create_model("Holder", __base__=base, value=(annotation, ...))
-
-
-def sent(model: pydantic.BaseModel) -> Any:
-    """Return what a model is on the wire, whichever of Pydantic's two ways it takes there."""
-    text = json.loads(model.model_dump_json())
-    assert model.model_dump(mode="json") == text
-    return text
-
-
-def error_of(model: Any, value: Any) -> Any:
-    """Return the first error that a model has about its field `value`."""
-    with pytest.raises(pydantic.ValidationError) as caught:
-        model(value=value)
-    return caught.value.errors()[0]
 
 
 # Names

@@ -2,53 +2,51 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import bson
 import jsonschema
-import pydantic
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from pydantic import (
     AwareDatetime,
     Field,
-    create_model,
 )
-from typing_extensions import TypeAliasType, TypedDict
 
 from sturdyapi.models import BaseModel, Money, ObjectId, UtcDatetime
+
+from .wire_support import (
+    DIGITS,
+    EAST,
+    NOON,
+    TEN,
+    TEN_UTC,
+    Chain,
+    Foreign,
+    Line,
+    Page,
+    Pair,
+    Point,
+    Price,
+    Priced,
+    Tree,
+    error_of,
+    model_of,
+    sent,
+)
 
 if TYPE_CHECKING:
     pass
 
-DIGITS = "5f" * 12
-EAST = datetime(2026, 1, 31, 12, tzinfo=timezone(timedelta(hours=2)))
-TEN_UTC = datetime(2026, 1, 31, 10, tzinfo=UTC)
-NOON = "2026-01-31T12:00:00Z"
-TEN = "2026-01-31T10:00:00Z"
 
-T = TypeVar("T")
 Cases: TypeAlias = tuple[list[Any], list[Any]]
-
-
-@dataclass
-class Point:
-    price: Decimal
-    at: datetime
-
-
-@dataclass
-class Chain:
-    at: datetime
-    next: Chain | None = None
 
 
 @dataclass
@@ -62,25 +60,6 @@ class Plain:
     name: str
 
 
-class Priced(TypedDict):
-    price: Decimal
-
-
-class Pair(NamedTuple):
-    price: Decimal
-    at: datetime
-
-
-class Foreign(pydantic.BaseModel):
-    price: Decimal = Decimal("1.50")
-    at: datetime = EAST
-
-
-class Line(BaseModel):
-    unit_price: Decimal
-    shipped_at: datetime | None = None
-
-
 class Cat(BaseModel):
     kind: Literal["cat"]
     at: datetime
@@ -89,38 +68,6 @@ class Cat(BaseModel):
 class Dog(BaseModel):
     kind: Literal["dog"]
     price: Decimal
-
-
-class Tree(BaseModel):
-    at: datetime
-    children: list[Tree] = Field(default_factory=list)
-
-
-class Page(BaseModel, Generic[T]):
-    items: list[T]
-    first: T
-
-
-Price = TypeAliasType("Price", Decimal)
-
-
-def model_of(annotation: Any, *, base: type[BaseModel] = BaseModel) -> Any:
-    """Return one of our models with a single field `value`."""
-    return create_model("Holder", __base__=base, value=(annotation, ...))
-
-
-def sent(model: pydantic.BaseModel) -> Any:
-    """Return what a model is on the wire, whichever of Pydantic's two ways it takes there."""
-    text = json.loads(model.model_dump_json())
-    assert model.model_dump(mode="json") == text
-    return text
-
-
-def error_of(model: Any, value: Any) -> Any:
-    """Return the first error that a model has about its field `value`."""
-    with pytest.raises(pydantic.ValidationError) as caught:
-        model(value=value)
-    return caught.value.errors()[0]
 
 
 # OpenAPI agrees with the wire

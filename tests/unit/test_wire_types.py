@@ -6,10 +6,9 @@ import json
 import logging
 import subprocess
 import sys
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import bson
 import pydantic
@@ -26,59 +25,35 @@ from pydantic import (
     PastDatetime,
     PlainValidator,
     PydanticUserError,
-    create_model,
     model_validator,
 )
 from pydantic_core import PydanticSerializationError
-from typing_extensions import TypeAliasType
 
 from sturdyapi.exceptions import MissingExtraError, WireValueError
 from sturdyapi.models import BaseModel, Money, ObjectId, UtcDatetime
 
+from .wire_support import (
+    DIGITS,
+    EAST,
+    ID,
+    LONG,
+    NAIVE,
+    NOON,
+    TEN,
+    TEN_UTC,
+    Event,
+    Filters,
+    Line,
+    Page,
+    Point,
+    error_of,
+    model_of,
+    sent,
+)
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-DIGITS = "5f" * 12
-ID = bson.ObjectId(DIGITS)
-NAIVE = datetime(2026, 1, 31, 12)  # noqa: DTZ001 - values without a zone are a subject here
-EAST = datetime(2026, 1, 31, 12, tzinfo=timezone(timedelta(hours=2)))
-TEN_UTC = datetime(2026, 1, 31, 10, tzinfo=UTC)
-NOON = "2026-01-31T12:00:00Z"
-TEN = "2026-01-31T10:00:00Z"
-LONG = Decimal("12345678901234567890.123")
-
-T = TypeVar("T")
-
-
-@dataclass
-class Point:
-    price: Decimal
-    at: datetime
-
-
-class Line(BaseModel):
-    unit_price: Decimal
-    shipped_at: datetime | None = None
-
-
-class Page(BaseModel, Generic[T]):
-    items: list[T]
-    first: T
-
-
-class Event(BaseModel):
-    at: datetime
-    price: Decimal = Decimal("9.99")
-
-
-class Filters(BaseModel):
-    min_total: Decimal | None = None
-    created_after: datetime | None = None
-    owner_id: bson.ObjectId | None = None
-
-
-Price = TypeAliasType("Price", Decimal)
 
 
 @pytest.fixture
@@ -86,25 +61,6 @@ def reports(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     """Return a function that returns what has been reported so far."""
     caplog.set_level(logging.WARNING, logger="sturdyapi.wire")
     return lambda: [record.getMessage() for record in caplog.records]
-
-
-def model_of(annotation: Any, *, base: type[BaseModel] = BaseModel) -> Any:
-    """Return one of our models with a single field `value`."""
-    return create_model("Holder", __base__=base, value=(annotation, ...))
-
-
-def sent(model: pydantic.BaseModel) -> Any:
-    """Return what a model is on the wire, whichever of Pydantic's two ways it takes there."""
-    text = json.loads(model.model_dump_json())
-    assert model.model_dump(mode="json") == text
-    return text
-
-
-def error_of(model: Any, value: Any) -> Any:
-    """Return the first error that a model has about its field `value`."""
-    with pytest.raises(pydantic.ValidationError) as caught:
-        model(value=value)
-    return caught.value.errors()[0]
 
 
 # Decimals
@@ -164,7 +120,7 @@ def test_input_beyond_a_double_is_the_clients_fault(value: Any) -> None:
 )
 def test_nan_and_infinity_are_refused(annotation: Any, value: Any) -> None:
     """NaN and infinity are refused, since JSON has no form for them."""
-    error_of(model_of(annotation), value)
+    assert error_of(model_of(annotation), value)["loc"] == ("value",)
 
 
 def test_a_decimal_beyond_a_double_is_never_sent_as_null() -> None:
