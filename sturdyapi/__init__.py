@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .context import bind, bound, current_request_id, run_blocking
     from .cors import Cors
     from .models import BaseModel, Money, ObjectId, UtcDatetime
+    from .resources import Resource, ResourceContext, open_resources, resource
     from .settings import BaseSettings, Dsn, settings_of
 
 __version__ = "0.1.0"
@@ -25,6 +26,8 @@ __all__ = [
     "Dsn",
     "Money",
     "ObjectId",
+    "Resource",
+    "ResourceContext",
     "SturdyAPI",
     "UtcDatetime",
     "__version__",
@@ -32,6 +35,8 @@ __all__ = [
     "bound",
     "create_app",
     "current_request_id",
+    "open_resources",
+    "resource",
     "run_blocking",
     "settings_of",
 ]
@@ -43,12 +48,16 @@ _HOMES = {
     "Dsn": "settings",
     "Money": "models",
     "ObjectId": "models",
+    "Resource": "resources",
+    "ResourceContext": "resources",
     "SturdyAPI": "app",
     "UtcDatetime": "models",
     "bind": "context",
     "bound": "context",
     "create_app": "app",
     "current_request_id": "context",
+    "open_resources": "resources",
+    "resource": "resources",
     "run_blocking": "context",
     "settings_of": "settings",
 }

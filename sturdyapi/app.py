@@ -6,6 +6,7 @@ import math
 import re
 import warnings
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from logging import getLogger
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,27 +23,36 @@ from starlette.routing import Host, Mount, Router
 from . import log
 from .apidocs import DocsGate, use_packaged_swagger_ui
 from .cors import Cors
-from .exceptions import ConfigurationError, SturdyDeprecationWarning, SturdyWarning, did_you_mean
+from .exceptions import (
+    ConfigurationError,
+    SturdyDeprecationWarning,
+    SturdyError,
+    SturdyWarning,
+    did_you_mean,
+)
 from .fastapi_options import FastAPIOptions
-from .health import Health
+from .health import Check, Health
 from .lifespans import as_lifespans, closing_stack, has_own_lifespan, run_handlers
 from .middleware import LayerOptions, RequestLayer, ScopeKeeper, omit_access_line
 from .problems import describe_problems, exception_handlers
+from .resources import ResourceRegistry
 from .routing import RouteWatch, apply_wire_rules
 from .settings import BaseSettings, secret_values
 from .telemetry import may_skip, nothing_is_set_up
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+    from contextlib import AsyncExitStack
 
     from fastapi import APIRouter
     from fastapi.types import DecoratedCallable
     from starlette.routing import BaseRoute
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
     from typing_extensions import Unpack
 
     from .apidocs import DocsAccess
     from .lifespans import LifespanLike
+    from .resources import Resource
     from .routing import RouteHook, RouteView
 
 __all__ = ["AppOptions", "SturdyAPI", "create_app"]
@@ -56,6 +66,7 @@ class AppOptions(FastAPIOptions, total=False):
     """Keywords of `create_app()` and `SturdyAPI`: ours here, FastAPI's inherited."""
 
     routers: Sequence[APIRouter]
+    resources: Sequence[Resource[Any]]
     lifespan: LifespanLike | Sequence[LifespanLike] | None
     docs: DocsAccess | None
     errors: Literal["problem", "fastapi"]
@@ -76,6 +87,7 @@ class SturdyAPI(FastAPI):
 
     Attributes:
         settings: The loaded settings.
+        resources: What is open while the app runs: `app.resources[pg]`.
         docs_gate: Who may see the documentation.
         health: The health endpoints, or `None`.
     """
@@ -85,6 +97,7 @@ class SturdyAPI(FastAPI):
         settings: type[BaseSettings] | BaseSettings = BaseSettings,
         *,
         routers: Sequence[APIRouter] = (),
+        resources: Sequence[Resource[Any]] = (),
         lifespan: LifespanLike | Sequence[LifespanLike] | None = None,
         docs: DocsAccess | None = None,
         errors: Literal["problem", "fastapi"] = "problem",
@@ -109,12 +122,14 @@ class SturdyAPI(FastAPI):
         self._refuse_debug_in_production(fastapi)
         self.fast = fast
         self.watch_blocking_seconds = watch_blocking_seconds
+        self.resources = ResourceRegistry(resources)
         self.docs_gate = self._make_docs_gate(docs, fastapi)
         self.health = None if health is None else self._make_health(health)
         self._answers_problems = errors == "problem"
         self._described_schema: dict[str, Any] | None = None
         self._skips_telemetry = False  # decided when the stack is built
         self._threads = threads
+        self._start_error: SturdyError | None = None
         self._lifespans = as_lifespans(lifespan)
         self._opened_by_lifespan = lifespan if isinstance(lifespan, list | tuple) else [lifespan]
         own_handlers = exception_handlers(problem=self._answers_problems)
@@ -135,6 +150,7 @@ class SturdyAPI(FastAPI):
             log=self._logs or log.StdlibLogs(),
             gate=self.docs_gate,
             settings=self.settings,
+            resources=self.resources,
             refresh=self._routes.refresh,
             request_id_header=request_id_header,
             security_headers=security_headers,
@@ -179,6 +195,8 @@ class SturdyAPI(FastAPI):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection; health goes past telemetry, middleware and logs."""
+        if scope["type"] == "lifespan":
+            send = self._telling_start_error(send)
         if (health := self._health_for(scope)) is not None:
             omit_access_line(scope)
             await health(scope, receive, send)
@@ -231,6 +249,7 @@ class SturdyAPI(FastAPI):
             self._announce()
             self._routes.refresh()
             stack.enter_context(self._thread_limit())
+            await self._open_resources(stack)
             state: dict[str, Any] = {}
             yielded: dict[str, Any] | None
             for lifespan in self._lifespans:
@@ -244,6 +263,45 @@ class SturdyAPI(FastAPI):
             stack.push_async_callback(run_handlers, self.router.on_shutdown)
             with self._ready():
                 yield state or None
+
+    async def _open_resources(self, stack: AsyncExitStack) -> None:
+        self._start_error = None
+        try:
+            await stack.enter_async_context(self.resources.open(self.settings))
+        except SturdyError as error:
+            self._start_error = error
+            raise
+        stack.enter_context(self._in_state(self.resources.values()))
+
+    @contextmanager
+    def _in_state(self, values: Mapping[str, Any]) -> Iterator[None]:
+        for name, value in values.items():
+            setattr(self.state, name, value)
+        try:
+            yield
+        finally:
+            for name in values:
+                delattr(self.state, name)
+
+    def _telling_start_error(self, send: Send) -> Send:
+        """Let a start that failed for a known reason tell that reason instead of a traceback."""
+
+        async def tell(message: Message) -> None:
+            if message["type"] == "lifespan.startup.failed" and self._start_error is not None:
+                message = {**message, "message": str(self._start_error)}
+            await send(message)
+
+        return tell
+
+    @asynccontextmanager
+    async def _inside(self, outer: SturdyAPI) -> AsyncIterator[Any]:
+        """Run the lifespan of this app, mounted in another one whose resources it sees."""
+        self.resources.outer = outer.resources
+        try:
+            async with self.router.lifespan_context(self) as state:
+                yield state
+        finally:
+            self.resources.outer = None
 
     @contextmanager
     def _log_lines(self) -> Iterator[None]:
@@ -290,7 +348,7 @@ class SturdyAPI(FastAPI):
                 continue
             opened.append(app)
             if isinstance(app, SturdyAPI):
-                yield as_lifespans(app)[0]
+                yield app._inside  # noqa: SLF001 - of this class
             elif has_own_lifespan(app):
                 warnings.warn(
                     f"The app mounted at '{path}' has a lifespan that nobody runs. "
@@ -343,7 +401,10 @@ class SturdyAPI(FastAPI):
                 f"health= is '{prefix}'; it must start with '/' and not end with one, such as "
                 "'/health'. None turns it off."
             )
-        return Health(prefix, detailed=self.settings.environment == "development")
+        health = Health(prefix, detailed=self.settings.environment == "development")
+        for each in self.resources:
+            health.add(Check(each.name, partial(self.resources.check, each)))
+        return health
 
     def _make_outer_middleware(
         self, cors: Cors | Sequence[str] | None, request_id_header: str | None

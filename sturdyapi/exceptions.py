@@ -8,21 +8,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = [
     "ConfigurationError",
+    "DeadlineExceededError",
     "FieldCollisionError",
     "MissingExtraError",
+    "OutageError",
     "ReservedVariableError",
+    "ResourceNotOpenError",
+    "ResourceStartError",
+    "ResourceTimeoutError",
     "SettingProblem",
     "SettingsError",
     "SturdyDeprecationWarning",
     "SturdyError",
     "SturdyWarning",
+    "SupervisedTaskError",
     "UnavailableError",
     "WireValueError",
 ]
@@ -102,21 +108,140 @@ class WireValueError(SturdyError, ValueError):
     """A value that JSON has no form for, such as a Decimal beyond a double's range."""
 
 
-class UnavailableError(SturdyError):
-    """What the request needs is out of reach for now; answered as 503 with `Retry-After`.
+class OutageError(SturdyError):
+    """What the request needs does not answer; the client is told so, and may try again.
 
     Attributes:
         what: What is missing, in words that a client may see, such as `database`.
+        status: Status of the answer.
+    """
+
+    status: ClassVar[int]
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+
+class UnavailableError(OutageError):
+    """What the request needs is out of reach for now; answered as 503 with `Retry-After`.
+
+    Attributes:
         retry_after_seconds: When trying again makes sense.
     """
 
+    status = 503
+
     def __init__(self, what: str, *, retry_after_seconds: int = 1) -> None:
         super().__init__(what)
-        self.what = what
         self.retry_after_seconds = retry_after_seconds
 
     def __str__(self) -> str:
         return f"{self.what} is not available right now. Try again in {self.retry_after_seconds} s."
+
+
+class DeadlineExceededError(OutageError, TimeoutError):
+    """What the request needs took longer than its time limit; answered as 504.
+
+    Attributes:
+        timeout_seconds: The limit.
+    """
+
+    status = 504
+
+    def __init__(self, what: str, *, timeout_seconds: float) -> None:
+        super().__init__(what)
+        self.timeout_seconds = timeout_seconds
+
+    def __str__(self) -> str:
+        return f"{self.what} did not answer within {self.timeout_seconds:g} s."
+
+
+class ResourceNotOpenError(SturdyError, LookupError):
+    """A resource was asked for that is not open in this app.
+
+    Attributes:
+        name: Of the resource.
+        known: Names of all resources of the app.
+        is_running: Whether the app's lifespan runs at all.
+    """
+
+    def __init__(self, name: str, *, known: Iterable[str], is_running: bool) -> None:
+        super().__init__(name)
+        self.name = name
+        self.known = tuple(known)
+        self.is_running = is_running
+
+    def __str__(self) -> str:
+        if self.name not in self.known:
+            known = ", ".join(sorted(self.known)) or "none"
+            return (
+                f"Resource '{self.name}' is not one of this app's. It has: {known}. "
+                f"List it: create_app(resources=[...])."
+            )
+        if self.is_running:
+            return f"Resource '{self.name}' is not open: it is still to be opened, or closed again."
+        return (
+            f"Resource '{self.name}' is not open: the app's lifespan is not running. In a test use "
+            "`with TestClient(app)` or sturdyapi.testing.client(app); a bare ASGITransport runs "
+            "none."
+        )
+
+
+class ResourceStartError(SturdyError):
+    """A resource can't be opened, for a reason that its user can mend; ends the start.
+
+    Attributes:
+        name: Of the resource.
+        problem: What happened, without secrets.
+        advice: What to do next.
+    """
+
+    def __init__(self, name: str, problem: str, *, advice: str) -> None:
+        super().__init__(name, problem)
+        self.name = name
+        self.problem = problem
+        self.advice = advice
+
+    def __str__(self) -> str:
+        return f"Resource '{self.name}' can't be opened: {self.problem}. {self.advice}"
+
+
+class ResourceTimeoutError(ResourceStartError, TimeoutError):
+    """A resource was not open within its time limit; what it had begun is undone.
+
+    Attributes:
+        timeout_seconds: The limit.
+    """
+
+    def __init__(self, name: str, *, timeout_seconds: float) -> None:
+        super().__init__(
+            name,
+            f"it took longer than {timeout_seconds:g} s",
+            advice="See why it is slow, or give it more: timeout_seconds=.",
+        )
+        self.timeout_seconds = timeout_seconds
+
+
+class SupervisedTaskError(SturdyError):
+    """A resource, or a task that it supervises, has ended while the app runs; readiness is red.
+
+    Attributes:
+        name: Of the resource.
+        task: Name of the task; `None` if it is the resource's own.
+    """
+
+    def __init__(self, name: str, *, task: str | None) -> None:
+        super().__init__(name)
+        self.name = name
+        self.task = task
+
+    def __str__(self) -> str:
+        what = "It" if self.task is None else f"Its task '{self.task}'"
+        return (
+            f"Resource '{self.name}' does not work any more. {what} has ended while the app runs; "
+            "readiness is red until a restart."
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,9 @@ from starlette.responses import PlainTextResponse
 from starlette.websockets import WebSocketDisconnect
 
 from .context import enter_request, leave_request
-from .exceptions import UnavailableError
-from .problems import problem_response, unavailable_response
+from .exceptions import OutageError
+from .problems import outage_response, problem_response
+from .resources import SCOPE_KEY as RESOURCES_KEY
 from .settings import SCOPE_KEY as SETTINGS_KEY
 
 if TYPE_CHECKING:
@@ -124,6 +125,7 @@ class LayerOptions:
     log: RequestLog
     gate: Gate
     settings: object
+    resources: object
     refresh: Callable[[], None]
     """Called before a request is routed, to notice new routes."""
     request_id_header: str | None
@@ -172,6 +174,7 @@ class RequestLayer:
             await self._serve_other(scope, receive, send)
             return
         scope[SETTINGS_KEY] = self.options.settings
+        scope[RESOURCES_KEY] = self.options.resources
         self.options.refresh()
         headers = dict(scope.get("headers", ()))
         exchange = _Exchange(self, scope, headers, receive, send)
@@ -193,6 +196,7 @@ class RequestLayer:
             await self.app(scope, receive, send)
             return
         scope[SETTINGS_KEY] = self.options.settings
+        scope[RESOURCES_KEY] = self.options.resources
         self.options.refresh()
         if EXCHANGE_KEY in scope:
             await self._serve_mounted(scope, receive, send)
@@ -253,8 +257,8 @@ class RequestLayer:
     async def _error_response(self, error: Exception, exchange: _Exchange) -> Response:
         """Choose as Starlette does: debug page, the user's own handler, the plain 500."""
         request = Request(exchange.scope, exchange.receive)
-        if isinstance(error, UnavailableError):
-            return unavailable_response(error, problem=self.options.problems)
+        if isinstance(error, OutageError):
+            return outage_response(error, problem=self.options.problems)
         if self._server_errors is not None and self._server_errors.debug:
             return self._server_errors.debug_response(request, error)
         if self._handler is None:

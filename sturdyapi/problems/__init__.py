@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .envelope import PROBLEM_MEDIA_TYPE, problem_response
-from .handlers import exception_handlers, unavailable_response
+from .handlers import exception_handlers, outage_response
 from .openapi import describe_problems
 from .validation import validation_errors
 
@@ -11,7 +11,7 @@ __all__ = [
     "PROBLEM_MEDIA_TYPE",
     "describe_problems",
     "exception_handlers",
+    "outage_response",
     "problem_response",
-    "unavailable_response",
     "validation_errors",
 ]

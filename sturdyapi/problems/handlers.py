@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from logging import getLogger
 from typing import TYPE_CHECKING, Any
 
 from fastapi.encoders import jsonable_encoder
@@ -13,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.websockets import WebSocket, WebSocketState
 
-from sturdyapi.exceptions import UnavailableError
+from sturdyapi.exceptions import OutageError, UnavailableError
 from sturdyapi.wire import encode
 
 from .envelope import problem_response
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import Scope
 
+_log = getLogger("sturdyapi.problems")
 _POLICY_VIOLATION = 1008
 _TRY_AGAIN_LATER = 1013
 _MAX_CLOSE_REASON_BYTES = 123
@@ -39,33 +41,41 @@ def exception_handlers(*, problem: bool) -> dict[int | type[Exception], Callable
         problem: Answer with problem documents; else FastAPI's own handlers stay, and only what
             FastAPI does not know is added.
     """
-    unavailable = partial(_unavailable, problem=problem)
+    outage = partial(_outage, problem=problem)
     if not problem:
-        return {UnavailableError: unavailable}
+        return {OutageError: outage}
     return {
         HTTPException: _http_problem,
         RequestValidationError: _validation_problem,
         WebSocketRequestValidationError: _close_invalid_websocket,
-        UnavailableError: unavailable,
+        OutageError: outage,
     }
 
 
-def unavailable_response(error: UnavailableError, *, problem: bool) -> Response:
-    """Return a 503 that says when trying again makes sense."""
-    headers = {"Retry-After": str(error.retry_after_seconds)}
+def outage_response(error: OutageError, *, problem: bool) -> Response:
+    """Return the answer to an outage, and tell the log what is behind it."""
+    _log.warning("%s%s", error, _cause(error))
+    headers = {}
+    if isinstance(error, UnavailableError):
+        headers["Retry-After"] = str(error.retry_after_seconds)
     if problem:
-        return problem_response(503, detail=str(error), headers=headers)
-    return JSONResponse({"detail": str(error)}, status_code=503, headers=headers)
+        return problem_response(error.status, detail=str(error), headers=headers)
+    return JSONResponse({"detail": str(error)}, status_code=error.status, headers=headers)
 
 
-async def _unavailable(
-    connection: HTTPConnection, exc: UnavailableError, *, problem: bool
+def _cause(error: OutageError) -> str:
+    cause = error.__cause__
+    return "" if cause is None else f" ({type(cause).__name__}: {cause})"
+
+
+async def _outage(
+    connection: HTTPConnection, exc: OutageError, *, problem: bool
 ) -> Response | None:
     if isinstance(connection, WebSocket) and not _takes_response(connection):
         if connection.application_state is not WebSocketState.DISCONNECTED:
             await connection.close(code=_TRY_AGAIN_LATER, reason=_close_reason(str(exc)))
         return None
-    return unavailable_response(exc, problem=problem)
+    return outage_response(exc, problem=problem)
 
 
 def _takes_response(websocket: WebSocket) -> bool:
