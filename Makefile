@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(READY) ## Set everything up and serve examples/hello on port 8000 (PORT=... for another)
+demo: $(READY) ## Set everything up and serve examples/notes on port 8000 (PORT=... for another)
 	@scripts/demo $(BIN) $(PORT)
 
 test: $(READY) lint ## Set everything up, lint, and run the tests

@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .app import SturdyAPI, create_app
+    from .background import BackgroundTasks
     from .context import bind, bound, current_request_id, run_blocking
     from .cors import Cors
     from .models import BaseModel, Money, ObjectId, UtcDatetime
+    from .ownership import found, must, owned
     from .resources import Resource, ResourceContext, open_resources, resource
     from .settings import BaseSettings, Dsn, settings_of
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "BackgroundTasks",
     "BaseModel",
     "BaseSettings",
     "Cors",
@@ -35,13 +38,17 @@ __all__ = [
     "bound",
     "create_app",
     "current_request_id",
+    "found",
+    "must",
     "open_resources",
+    "owned",
     "resource",
     "run_blocking",
     "settings_of",
 ]
 
 _HOMES = {
+    "BackgroundTasks": "background",
     "BaseModel": "models",
     "BaseSettings": "settings",
     "Cors": "cors",
@@ -56,7 +63,10 @@ _HOMES = {
     "bound": "context",
     "create_app": "app",
     "current_request_id": "context",
+    "found": "ownership",
+    "must": "ownership",
     "open_resources": "resources",
+    "owned": "ownership",
     "resource": "resources",
     "run_blocking": "context",
     "settings_of": "settings",

@@ -22,6 +22,7 @@ from starlette.routing import Host, Mount, Router
 
 from . import log
 from .apidocs import DocsGate, use_packaged_swagger_ui
+from .background import TaskWatch
 from .cors import Cors
 from .exceptions import (
     ConfigurationError,
@@ -34,6 +35,7 @@ from .fastapi_options import FastAPIOptions
 from .health import Check, Health
 from .lifespans import as_lifespans, closing_stack, has_own_lifespan, run_handlers
 from .middleware import LayerOptions, RequestLayer, ScopeKeeper, omit_access_line
+from .ownership import describe_ownership
 from .problems import describe_problems, exception_handlers
 from .resources import ResourceRegistry
 from .routing import RouteWatch, apply_wire_rules
@@ -77,6 +79,7 @@ class AppOptions(FastAPIOptions, total=False):
     cors: Cors | Sequence[str] | None
     logs: bool
     watch_blocking_seconds: float | None
+    watch_background_seconds: float
     threads: int | None
     max_body_size: int | None
     fast: bool
@@ -108,6 +111,7 @@ class SturdyAPI(FastAPI):
         cors: Cors | Sequence[str] | None = None,
         logs: bool = True,
         watch_blocking_seconds: float | None = None,
+        watch_background_seconds: float = 5.0,
         threads: int | None = None,
         max_body_size: int | None = 1024 * 1024,
         fast: bool = True,
@@ -116,7 +120,9 @@ class SturdyAPI(FastAPI):
         """Make an app; the keywords are those of `create_app()`."""
         _refuse_unknown("errors", errors, ("problem", "fastapi"))
         _refuse_unknown("wire", wire, ("sturdy", "fastapi"))
-        _refuse_out_of_range(watch_blocking_seconds, threads)
+        _refuse_bad_seconds("watch_blocking_seconds", watch_blocking_seconds)
+        _refuse_bad_seconds("watch_background_seconds", watch_background_seconds)
+        _refuse_bad_threads(threads)
         _refuse_bad_header_name(request_id_header)
         self.settings = _loaded(settings)
         self._refuse_debug_in_production(fastapi)
@@ -129,6 +135,7 @@ class SturdyAPI(FastAPI):
         self._described_schema: dict[str, Any] | None = None
         self._skips_telemetry = False  # decided when the stack is built
         self._threads = threads
+        self._background = TaskWatch(warn_after_seconds=watch_background_seconds)
         self._start_error: SturdyError | None = None
         self._lifespans = as_lifespans(lifespan)
         self._opened_by_lifespan = lifespan if isinstance(lifespan, list | tuple) else [lifespan]
@@ -261,6 +268,7 @@ class SturdyAPI(FastAPI):
                 state = {**(yielded or {}), **state}
             await run_handlers(self.router.on_startup)
             stack.push_async_callback(run_handlers, self.router.on_shutdown)
+            stack.push_async_callback(self._background.drain, self.settings.shutdown_grace_seconds)
             with self._ready():
                 yield state or None
 
@@ -432,7 +440,7 @@ class SturdyAPI(FastAPI):
         )
 
     def _route_hooks(self, wire: str) -> list[RouteHook]:
-        hooks: list[RouteHook] = []
+        hooks: list[RouteHook] = [describe_ownership, self._background.watch_route]
         if wire == "sturdy":
             hooks.append(apply_wire_rules)
         if self.health is not None:
@@ -496,12 +504,12 @@ def _refuse_unknown(keyword: str, value: object, known: tuple[str, ...]) -> None
         )
 
 
-def _refuse_out_of_range(watch_blocking_seconds: float | None, threads: int | None) -> None:
-    if watch_blocking_seconds is not None and not 0 <= watch_blocking_seconds < math.inf:
-        raise ConfigurationError(
-            f"watch_blocking_seconds={watch_blocking_seconds} is out of range. "
-            "Give seconds from 0 (off)."
-        )
+def _refuse_bad_seconds(keyword: str, seconds: float | None) -> None:
+    if seconds is not None and not 0 <= seconds < math.inf:
+        raise ConfigurationError(f"{keyword}={seconds} is out of range. Give seconds from 0 (off).")
+
+
+def _refuse_bad_threads(threads: int | None) -> None:
     if threads is not None and threads < 1:
         raise ConfigurationError(f"threads={threads} is out of range. Give at least 1 thread.")
 

@@ -14,11 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = [
+    "CheckTypeError",
     "ConfigurationError",
     "DeadlineExceededError",
     "FieldCollisionError",
     "MissingExtraError",
     "OutageError",
+    "OwnerLookupError",
+    "OwnerTypeError",
     "ReservedVariableError",
     "ResourceNotOpenError",
     "ResourceStartError",
@@ -242,6 +245,62 @@ class SupervisedTaskError(SturdyError):
             f"Resource '{self.name}' does not work any more. {what} has ended while the app runs; "
             "readiness is red until a restart."
         )
+
+
+class OwnerLookupError(SturdyError, LookupError):
+    """An `owned()` names an attribute or a key that is not there; answered as 500.
+
+    Attributes:
+        argument: `owner`, looked for on what was found, or `key`, looked for on the user.
+        name: What was looked for.
+        type_name: Type of what it was looked for on.
+        known: Names that are there.
+    """
+
+    def __init__(self, argument: str, name: str, *, type_name: str, known: Iterable[str]) -> None:
+        super().__init__(argument, name, type_name)
+        self.argument = argument
+        self.name = name
+        self.type_name = type_name
+        self.known = tuple(known)
+
+    def __str__(self) -> str:
+        known = ", ".join(self.known) or "nothing that has a name"
+        return (
+            f"owned(..., {self.argument}='{self.name}') looked for '{self.name}' on a "
+            f"{self.type_name}, which has: {known}.{did_you_mean(self.name, self.known)} "
+            f"Name one of these, or give a function: {self.argument}=lambda each: ..."
+        )
+
+
+class OwnerTypeError(SturdyError, TypeError):
+    """The owner and the user's key are of types that are never equal as ids; answered as 500.
+
+    Attributes:
+        found: Name of the function that found the object.
+        owner_type: Type of the owner of what it found.
+        key_type: Type of the user's key.
+    """
+
+    def __init__(self, found: str, *, owner_type: str, key_type: str) -> None:
+        super().__init__(found, owner_type, key_type)
+        self.found = found
+        self.owner_type = owner_type
+        self.key_type = key_type
+
+    def __str__(self) -> str:
+        return (
+            f"The owner of what {self.found} found is a {self.owner_type}, and the user's key a "
+            f"{self.key_type}: these can't be compared as ids. Give both one type, such as int, "
+            f"str or UUID: owned(..., key=lambda user: str(user.id)), or likewise owner=."
+        )
+
+
+class CheckTypeError(SturdyError, TypeError):
+    """A check was given a method that nobody called, or a result that nobody awaited.
+
+    Either would count as true, whatever the answer is.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,14 @@ class RouteView:
             handler = getattr(handler.app, "app", None)
         return getattr(handler, "__qualname__", "") == "request_response.<locals>.app"
 
+    def replace_call(self, call: Callable[..., Any]) -> None:
+        """Put a wrapper in place of the endpoint, of which errors still tell file and line."""
+        replaced, self.dependant.call = self.dependant.call, call
+        if replaced is not None:
+            # FastAPI knows an endpoint by the id of the call.
+            _endpoint_context_cache[id(call)] = _extract_endpoint_context(replaced)
+            finalize(call, _endpoint_context_cache.pop, id(call), None)
+
     def rebuild(self) -> None:
         """Make the handler anew, after a field of `state` was replaced."""
         token = _effective_route_context_var.set(None if self.state is self.route else self.state)
@@ -231,13 +239,8 @@ def _is_record(value: Any) -> bool:
 
 def _wrap_call(view: RouteView, convert: Callable[[Any], Any]) -> None:
     call = view.dependant.call
-    if call is None:
-        return
-    wrapped = _converted(call, convert)
-    # FastAPI names file, line and function of the endpoint in its errors, by the id of the call.
-    _endpoint_context_cache[id(wrapped)] = _extract_endpoint_context(call)
-    finalize(wrapped, _endpoint_context_cache.pop, id(wrapped), None)
-    view.dependant.call = wrapped
+    if call is not None:
+        view.replace_call(_converted(call, convert))
 
 
 def _converted(call: Callable[..., Any], convert: Callable[[Any], Any]) -> Callable[..., Any]:

@@ -79,7 +79,7 @@ class ResourceContext:
             *args: Its arguments.
             name: For the log; the function's own if `None`.
         """
-        task_name: str = name or getattr(function, "__name__", type(function).__name__)
+        task_name = str(name or getattr(function, "__name__", type(function).__name__))
         self._surroundings.supervise(task_name, lambda: function(*args))
 
 
