@@ -43,6 +43,7 @@ peers: $(READY) ## Run the published suites of FastAPI and Starlette with Sturdy
 
 bench: $(READY) ## Print CPU time per request, SturdyAPI against bare FastAPI
 	$(BIN)/python benchmarks/requests_in_process.py
+	$(BIN)/python benchmarks/dependencies.py
 	$(BIN)/python benchmarks/start.py
 
 docs: $(READY) ## Build the site into site/

@@ -19,9 +19,11 @@ __all__ = [
     "DeadlineExceededError",
     "FieldCollisionError",
     "MissingExtraError",
+    "NotCommittedError",
     "OutageError",
     "OwnerLookupError",
     "OwnerTypeError",
+    "ReleasedConnectionError",
     "ReservedVariableError",
     "ResourceNotOpenError",
     "ResourceStartError",
@@ -160,6 +162,40 @@ class DeadlineExceededError(OutageError, TimeoutError):
         return f"{self.what} did not answer within {self.timeout_seconds:g} s."
 
 
+class ReleasedConnectionError(SturdyError, RuntimeError):
+    """A connection was used after it had been given back to its pool; answered as 500.
+
+    Attributes:
+        name: Of the resource.
+        source: What had given it, such as `connection`.
+    """
+
+    def __init__(self, name: str, *, source: str) -> None:
+        super().__init__(name)
+        self.name = name
+        self.source = source
+
+    def __str__(self) -> str:
+        return (
+            f"A connection of resource '{self.name}' was used after its end: the one that "
+            f"`.{self.source}` gave has been given back to the pool. A body that is sent in pieces "
+            "takes `.streaming`. A background task, or a task of its own, takes one when it needs "
+            "it: `async with pool.acquire() as connection`, with the pool from `.value`."
+        )
+
+
+class NotCommittedError(SturdyError, RuntimeError):
+    """A transaction was to be committed, and the server rolled it back; answered as 500."""
+
+    def __str__(self) -> str:
+        return (
+            "Nothing of the transaction was committed: one of its statements had failed, and the "
+            "error was caught inside of it. Let the error leave the transaction, or give the "
+            "statement that may fail a savepoint: `async with connection.transaction()` inside "
+            "the `try`."
+        )
+
+
 class ResourceNotOpenError(SturdyError, LookupError):
     """A resource was asked for that is not open in this app.
 
@@ -217,10 +253,10 @@ class ResourceTimeoutError(ResourceStartError, TimeoutError):
         timeout_seconds: The limit.
     """
 
-    def __init__(self, name: str, *, timeout_seconds: float) -> None:
+    def __init__(self, name: str, *, timeout_seconds: float, problem: str | None = None) -> None:
         super().__init__(
             name,
-            f"it took longer than {timeout_seconds:g} s",
+            problem or f"it took longer than {timeout_seconds:g} s",
             advice="See why it is slow, or give it more: timeout_seconds=.",
         )
         self.timeout_seconds = timeout_seconds

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from fastapi.dependencies.models import Dependant
+    from typing_extensions import TypeAliasType
+
+    DependencyLike = Callable[..., Any] | TypeAliasType
+    """What FastAPI takes, and a `type` or other name that stands for it."""
 
 __all__ = ["describe_ownership", "found", "must", "owned"]
 
@@ -41,8 +45,13 @@ _log = getLogger("sturdyapi.ownership")
 _ID_TYPES: tuple[Any, ...] = (int, str, UUID, bytes, Decimal)
 """Compared as what they are, whatever a subclass makes of `==`."""
 
-_NO_ID_TYPES = (bool, float)
-"""A truth value is an `int` to Python; a float is rounded, so that two ids may become one."""
+_NO_ID_TYPES = (bool, float, tuple)
+"""A truth value is an `int` to Python, a float is rounded, so that two ids may become one, and of
+tuples the parts are compared.
+"""
+
+_MAY_BE_EMPTY = (str, bytes, tuple)
+"""Without content they name nobody."""
 
 _MOST_NAMES = 20
 _LONGEST_REASON = 123
@@ -50,9 +59,9 @@ _LONGEST_REASON = 123
 
 
 def owned(
-    find: Callable[..., Any],
+    find: DependencyLike,
     *,
-    by: Callable[..., Any],
+    by: DependencyLike,
     owner: str | Callable[[Any], Any] = "owner_id",
     key: str | Callable[[Any], Any] = "id",
     bypass: Callable[[Any], object] | None = None,
@@ -89,7 +98,7 @@ def owned(
 
 
 def must(
-    find: Callable[..., Any],
+    find: DependencyLike,
     *conditions: Callable[[Any], object],
     status: int = 404,
     detail: Any = None,
@@ -378,12 +387,16 @@ def _is_same(owner: Any, key: Any, find: str) -> bool:
         return all(answers)
     answer = _compared(owner, key)
     if not isinstance(answer, bool):
-        raise OwnerTypeError(find, owner_type=_type_name(owner), key_type=_type_name(key))
+        raise OwnerTypeError(find, owner_type=_id_name(owner), key_type=_id_name(key))
     return answer
 
 
+def _id_name(value: Any) -> str:
+    return f"tuple of {len(value)}" if isinstance(value, tuple) else _type_name(value)
+
+
 def _is_nobody(value: Any) -> bool:
-    return value is None or (isinstance(value, str | bytes | tuple) and not value)
+    return value is None or (isinstance(value, _MAY_BE_EMPTY) and not value)
 
 
 def _compared(owner: Any, key: Any) -> Any:

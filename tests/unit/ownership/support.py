@@ -37,6 +37,7 @@ class Store:
         return self.orders.get(order_id)
 
 
+PATH = "/orders/{order_id}"
 ANN, BOB, ADMIN = {"x-user": "1"}, {"x-user": "2"}, {"x-user": "99"}
 NOBODY: dict[str, str] = {}
 
@@ -51,7 +52,7 @@ def sturdy(**options: Any) -> SturdyAPI:
     return create_app(BaseSettings(environment="testing"), logs=False, **options)
 
 
-def serve(dependency: Any, path: str = "/orders/{order_id}", app: FastAPI | None = None) -> FastAPI:
+def serve(dependency: Any, path: str = PATH, app: FastAPI | None = None) -> FastAPI:
     """Return an app with one endpoint, which answers the `id` of what its dependency gives."""
     app = app or FastAPI()
 

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import bson
 import pytest
-from asyncpg.pgproto.pgproto import UUID as AsyncpgUUID
+from asyncpg.pgproto.pgproto import UUID as AsyncpgUUID  # type: ignore[import-untyped]  # noqa: N811 - it is a class
 from bson.raw_bson import RawBSONDocument
 from fastapi import Depends, FastAPI
 from fastapi.testclient import TestClient
@@ -158,8 +158,8 @@ def test_nobody_matches_nobody(owner: Any, key: Any) -> None:
         (Region.EU, Planet.EU, f"{__name__}.Region", f"{__name__}.Planet"),
         (Account(1), 1, f"{__name__}.Account", "int"),
         ([1, 2], 1, "list", "int"),
-        (("north", 1), "north", "tuple", "str"),
-        (("north", 1), ("north", 1, 1), "tuple", "tuple"),
+        (("north", 1), "north", "tuple of 2", "str"),
+        (("north", 1), ("north", 1, 1), "tuple of 2", "tuple of 3"),
         (("south", 1), ("north", "1"), "int", "str"),
     ],
 )
@@ -259,6 +259,10 @@ class OrderModel(BaseModel):
     owner_id: int = 1
 
 
+def _stored_model() -> OrderModel:
+    return OrderModel()
+
+
 class Slotted:
     __slots__ = ("id", "owner_id")
 
@@ -290,7 +294,7 @@ def _sqlite_row() -> sqlite3.Row:
 
 
 FOUND: dict[str, Callable[[], Any]] = {
-    "model": lambda: OrderModel(),
+    "model": _stored_model,
     "slots": Slotted,
     "property": Computed,
     "dict": lambda: {"id": 1, "owner_id": 1},

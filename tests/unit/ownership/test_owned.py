@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 
 from sturdyapi.ownership import owned
 
-from .support import ANN, BOB, NOBODY, Order, Store, User, current_user, get, serve, sturdy
+from .support import ANN, BOB, NOBODY, PATH, Order, Store, User, current_user, get, serve, sturdy
 
 FOREIGN, MISSING, OWNERLESS = "/orders/2", "/orders/77", "/orders/3"
 
@@ -35,7 +35,7 @@ def test_the_owner_gets_what_was_found() -> None:
     given: list[Any] = []
     app = FastAPI()
 
-    @app.get("/orders/{order_id}")
+    @app.get(PATH)
     async def read(order: Annotated[Order, owned(store, by=current_user)]) -> None:
         given.append(order)
 
@@ -100,6 +100,21 @@ def test_a_bad_id_is_a_422_before_the_query() -> None:
 
     assert get(serve(owned(store, by=current_user)), "/orders/x").status_code == 422
     assert store.asked == []
+
+
+def test_a_user_with_missing_parameters_is_fastapis_422() -> None:
+    """A `by` that requires a header is a 422 without it, for any object; FastAPI loads it first."""
+
+    async def named_user(x_user: Annotated[int, Header()]) -> User:
+        return User(x_user)
+
+    store = Store()
+    app = serve(owned(store, by=named_user))
+
+    statuses = [get(app, path, NOBODY).status_code for path in ("/orders/1", FOREIGN, MISSING)]
+
+    assert statuses == [422, 422, 422]
+    assert store.asked == [1, 2, 77]
 
 
 def test_a_user_without_an_id_owns_nothing() -> None:
@@ -214,8 +229,8 @@ def test_it_may_be_a_default_value() -> None:
     """The older form, `order = owned(...)`, works as well."""
     app = FastAPI()
 
-    @app.get("/orders/{order_id}")
-    async def read(order: Order = owned(_order, by=current_user)) -> int:  # noqa: FAST002
+    @app.get(PATH)
+    async def read(order: Order = owned(_order, by=current_user)) -> int:  # noqa: B008
         return order.id
 
     assert get(app).json() == 1
@@ -226,7 +241,7 @@ def test_it_may_guard_a_route_that_needs_no_object() -> None:
     """`dependencies=[owned(...)]` checks without handing the object on."""
     app = FastAPI()
 
-    @app.delete("/orders/{order_id}", dependencies=[owned(_order, by=current_user)])
+    @app.delete(PATH, dependencies=[owned(_order, by=current_user)])
     async def cancel(order_id: int) -> int:
         return order_id
 
@@ -305,7 +320,7 @@ def test_the_object_is_loaded_once_a_request() -> None:
     async def total(order: Annotated[Order, owned(store, by=current_user)]) -> int:
         return order.id
 
-    @app.get("/orders/{order_id}", dependencies=[guard])
+    @app.get(PATH, dependencies=[guard])
     async def read(
         order: Annotated[Order, owned(store, by=current_user)],
         same: Annotated[Order, Depends(store)],
@@ -342,7 +357,7 @@ def test_other_scopes_ask_the_user_again() -> None:
     app = FastAPI()
     by_scope = owned(_order, by=Security(user_with, scopes=["orders:read"]))
 
-    @app.get("/orders/{order_id}")
+    @app.get(PATH)
     async def read(
         order: Annotated[Order, by_scope],
         same_scopes: Annotated[User, Security(user_with, scopes=["orders:read"])],
@@ -388,11 +403,13 @@ async def test_requests_side_by_side_do_not_mix() -> None:
         response = await client.get(f"/orders/{order}", headers={"x-user": str(user)})
         answers[user, order] = response.status_code
 
-    async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
-        async with anyio.create_task_group() as tasks:
-            for user in range(1, 11):
-                for order in range(1, 11):
-                    tasks.start_soon(ask, user, order)
+    async with (
+        httpx2.AsyncClient(transport=transport, base_url="http://test") as client,
+        anyio.create_task_group() as tasks,
+    ):
+        for user in range(1, 11):
+            for order in range(1, 11):
+                tasks.start_soon(ask, user, order)
 
     expected = {(u, o): 200 if u == o else 404 for u in range(1, 11) for o in range(1, 11)}
     assert answers == expected
