@@ -157,8 +157,7 @@ async def measure(pair: Pair, clients: tuple[Client, Client], options: argparse.
     lower, middle, upper = quantiles(ratios, n=4)
     by_hand, ours = (median(each) / 1000 for each in times)
     print(
-        f"  {pair.name:<12}{by_hand:>10.0f}{ours:>10.0f}{middle:>8.3f}"
-        f"   {lower:.3f} to {upper:.3f}"
+        f"  {pair.name:<12}{by_hand:>10.0f}{ours:>10.0f}{middle:>8.3f}   {lower:.3f} to {upper:.3f}"
     )
 
 

@@ -49,7 +49,7 @@ def steps_of(page: Path) -> list[Step]:
 
 def pattern_of(shown: str) -> str:
     """Take `…` for anything, and any moment for the one on the page."""
-    pattern = re.escape(shown.strip()).replace("…", "[^\"]+")
+    pattern = re.escape(shown.strip()).replace("…", '[^"]+')
     return re.sub(r"\d{4}\\-\d\d\\-\d\dT\d\d:\d\d:\d\d\\\.\d+Z", lambda _: MOMENT, pattern)
 
 
@@ -64,7 +64,7 @@ def run(commands: list[str], *, url: str) -> list[str]:
 def demo(folder: Path) -> Iterator[str]:
     """Serve the example as `make demo` does, with its data in a folder."""
     port = free_port()
-    command = [ROOT / "scripts/demo", Path(sys.executable).parent, str(port)]
+    command = [str(ROOT / "scripts/demo"), str(Path(sys.executable).parent), str(port)]
     environment = {
         **os.environ,
         "DATABASE_URL": f"embedded:{folder}/data",
