@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 import warnings
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from logging import getLogger
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from anyio import to_thread
 from fastapi import FastAPI
@@ -37,8 +38,10 @@ from .lifespans import as_lifespans, closing_stack, has_own_lifespan, run_handle
 from .middleware import LayerOptions, RequestLayer, ScopeKeeper, omit_access_line
 from .ownership import describe_ownership
 from .problems import describe_problems, exception_handlers
+from .resources import SCOPE_KEY as RESOURCES_KEY
 from .resources import ResourceRegistry
 from .routing import RouteWatch, apply_wire_rules
+from .settings import SCOPE_KEY as SETTINGS_KEY
 from .settings import BaseSettings, secret_values
 from .telemetry import may_skip, nothing_is_set_up
 
@@ -57,7 +60,7 @@ if TYPE_CHECKING:
     from .resources import Resource
     from .routing import RouteHook, RouteView
 
-__all__ = ["AppOptions", "SturdyAPI", "create_app"]
+__all__ = ["AppOptions", "SturdyAPI", "create_app", "mounted_apps"]
 
 _DOCS_URLS = ("openapi_url", "docs_url", "redoc_url")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -79,7 +82,7 @@ class AppOptions(FastAPIOptions, total=False):
     cors: Cors | Sequence[str] | None
     logs: bool
     watch_blocking_seconds: float | None
-    watch_background_seconds: float
+    watch_background_seconds: float | None
     threads: int | None
     max_body_size: int | None
     fast: bool
@@ -111,7 +114,7 @@ class SturdyAPI(FastAPI):
         cors: Cors | Sequence[str] | None = None,
         logs: bool = True,
         watch_blocking_seconds: float | None = None,
-        watch_background_seconds: float = 5.0,
+        watch_background_seconds: float | None = 5.0,
         threads: int | None = None,
         max_body_size: int | None = 1024 * 1024,
         fast: bool = True,
@@ -135,10 +138,10 @@ class SturdyAPI(FastAPI):
         self._described_schema: dict[str, Any] | None = None
         self._skips_telemetry = False  # decided when the stack is built
         self._threads = threads
-        self._background = TaskWatch(warn_after_seconds=watch_background_seconds)
-        self._start_error: SturdyError | None = None
-        self._lifespans = as_lifespans(lifespan)
-        self._opened_by_lifespan = lifespan if isinstance(lifespan, list | tuple) else [lifespan]
+        self._watches_background = watch_background_seconds is not None
+        self._background = TaskWatch(warn_after_seconds=watch_background_seconds or 0)
+        self._opened_by_lifespan: list[LifespanLike] = _listed(lifespan)
+        self._lifespans = as_lifespans([*map(_seeing_its_opener, self._opened_by_lifespan)])
         own_handlers = exception_handlers(problem=self._answers_problems)
         user_handlers = fastapi.pop("exception_handlers", None) or {}
         super().__init__(
@@ -156,8 +159,6 @@ class SturdyAPI(FastAPI):
         self._layer_options = LayerOptions(
             log=self._logs or log.StdlibLogs(),
             gate=self.docs_gate,
-            settings=self.settings,
-            resources=self.resources,
             refresh=self._routes.refresh,
             request_id_header=request_id_header,
             security_headers=security_headers,
@@ -202,8 +203,10 @@ class SturdyAPI(FastAPI):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection; health goes past telemetry, middleware and logs."""
+        scope[SETTINGS_KEY] = self.settings
+        scope[RESOURCES_KEY] = self.resources
         if scope["type"] == "lifespan":
-            send = self._telling_start_error(send)
+            send = _telling_start_error(send)
         if (health := self._health_for(scope)) is not None:
             omit_access_line(scope)
             await health(scope, receive, send)
@@ -273,43 +276,33 @@ class SturdyAPI(FastAPI):
                 yield state or None
 
     async def _open_resources(self, stack: AsyncExitStack) -> None:
-        self._start_error = None
-        try:
-            await stack.enter_async_context(self.resources.open(self.settings))
-        except SturdyError as error:
-            self._start_error = error
-            raise
+        await stack.enter_async_context(self.resources.open(self.settings))
         stack.enter_context(self._in_state(self.resources.values()))
 
     @contextmanager
     def _in_state(self, values: Mapping[str, Any]) -> Iterator[None]:
+        before = {name: self.state[name] for name in values if name in self.state}
         for name, value in values.items():
-            setattr(self.state, name, value)
+            self.state[name] = value
         try:
             yield
         finally:
             for name in values:
-                delattr(self.state, name)
-
-    def _telling_start_error(self, send: Send) -> Send:
-        """Let a start that failed for a known reason tell that reason instead of a traceback."""
-
-        async def tell(message: Message) -> None:
-            if message["type"] == "lifespan.startup.failed" and self._start_error is not None:
-                message = {**message, "message": str(self._start_error)}
-            await send(message)
-
-        return tell
+                with suppress(KeyError):
+                    del self.state[name]
+            for name, value in before.items():
+                self.state[name] = value
 
     @asynccontextmanager
     async def _inside(self, outer: SturdyAPI) -> AsyncIterator[Any]:
         """Run the lifespan of this app, mounted in another one whose resources it sees."""
+        before = self.resources.outer
         self.resources.outer = outer.resources
         try:
             async with self.router.lifespan_context(self) as state:
                 yield state
         finally:
-            self.resources.outer = None
+            self.resources.outer = before
 
     @contextmanager
     def _log_lines(self) -> Iterator[None]:
@@ -351,7 +344,7 @@ class SturdyAPI(FastAPI):
     def _mounted_lifespans(self) -> Iterator[Callable[[Any], Any]]:
         """Yield the lifespans of apps that `create_app` made; others must be listed."""
         opened = list(self._opened_by_lifespan)
-        for path, app in _mounted_apps(self.router.routes):
+        for path, app in mounted_apps(self.router.routes):
             if any(app is each for each in opened):
                 continue
             opened.append(app)
@@ -440,7 +433,9 @@ class SturdyAPI(FastAPI):
         )
 
     def _route_hooks(self, wire: str) -> list[RouteHook]:
-        hooks: list[RouteHook] = [describe_ownership, self._background.watch_route]
+        hooks: list[RouteHook] = [describe_ownership]
+        if self._watches_background:
+            hooks.append(self._background.watch_route)
         if wire == "sturdy":
             hooks.append(apply_wire_rules)
         if self.health is not None:
@@ -470,7 +465,32 @@ def create_app(
     return SturdyAPI(settings, **options)
 
 
-def _mounted_apps(routes: Sequence[BaseRoute]) -> Iterator[tuple[str, Any]]:
+def _listed(lifespan: LifespanLike | Sequence[LifespanLike] | None) -> list[LifespanLike]:
+    if isinstance(lifespan, list | tuple):
+        return list(lifespan)
+    return [] if lifespan is None else [cast("LifespanLike", lifespan)]
+
+
+def _seeing_its_opener(lifespan: LifespanLike) -> LifespanLike:
+    """Return a listed lifespan; that of an app of ours opens with the resources of the lister."""
+    return lifespan._inside if isinstance(lifespan, SturdyAPI) else lifespan  # noqa: SLF001
+
+
+def _telling_start_error(send: Send) -> Send:
+    """Let a start that failed for a known reason tell that reason instead of a traceback."""
+
+    async def tell(message: Message) -> None:
+        # Starlette sends this while it handles the error.
+        error = sys.exc_info()[1]
+        if message["type"] == "lifespan.startup.failed" and isinstance(error, SturdyError):
+            notes = getattr(error, "__notes__", ())
+            message = {**message, "message": "\n".join([str(error), *notes])}
+        await send(message)
+
+    return tell
+
+
+def mounted_apps(routes: Sequence[BaseRoute]) -> Iterator[tuple[str, Any]]:
     """Yield what is mounted, and where, without the middleware of the mount."""
     for context in iter_route_contexts(routes):
         route = context.route
@@ -482,7 +502,7 @@ def _mounted_apps(routes: Sequence[BaseRoute]) -> Iterator[tuple[str, Any]]:
             continue
         yield path, app
         if isinstance(app, Router):
-            yield from ((path + inner, each) for inner, each in _mounted_apps(app.routes))
+            yield from ((path + inner, each) for inner, each in mounted_apps(app.routes))
 
 
 def _loaded(settings: object) -> BaseSettings:

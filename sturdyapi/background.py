@@ -9,25 +9,26 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from contextvars import Context, copy_context
+from contextvars import Context
+from copy import copy
 from functools import partial, wraps
-from itertools import chain, islice
+from itertools import islice
 from logging import DEBUG, ERROR, WARNING, getLogger
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import anyio
 from fastapi import BackgroundTasks as FastAPITasks
-from fastapi import Request  # noqa: TC002 - FastAPI reads the signature of the guard
+from fastapi import Request
 from fastapi.dependencies import models as dependency_models
 from fastapi.dependencies.utils import get_dependant
 from starlette.background import BackgroundTasks as StarletteTasks
 from starlette.responses import Response
 
-from .context import current_request_id
+from .context import bound, context_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import TracebackType
 
     from fastapi.dependencies.models import Dependant
@@ -81,10 +82,9 @@ class TaskWatch:
         is_shared = any(map(_asks_for_tasks, dependant.dependencies))
         if call is None or not (is_shared or _asks_for_tasks(dependant)):
             return
-        if is_shared or _is_generator(call):
+        if is_shared:
             self._adopt_first(dependant, view.name)
-        if not _is_generator(call):
-            view.replace_call(self._wrapped(dependant, call, view.name))
+        view.replace_call(self._wrapped(dependant, call, view.name))
 
     def _adopt_first(self, dependant: Dependant, route: str) -> None:
         """Put a dependency in front of the others, so that they too get tasks of ours.
@@ -103,11 +103,17 @@ class TaskWatch:
         self, dependant: Dependant, call: Callable[..., Any], route: str
     ) -> Callable[..., Any]:
         """Return the endpoint with tasks of ours, which its response runs beside its own."""
-        take_request, take_tasks = _takers(dependant)
+        request_name = dependant.request_param_name or _HIDDEN_REQUEST
+        tasks_name = dependant.background_tasks_param_name or _HIDDEN_TASKS
+        dependant.request_param_name = request_name
+        dependant.background_tasks_param_name = tasks_name
+        hidden = {request_name, tasks_name} & {_HIDDEN_REQUEST, _HIDDEN_TASKS}
 
         def adopted(values: dict[str, Any]) -> _RequestTasks:
-            request, tasks = take_request(values), take_tasks(values)
-            return self._adopt(tasks, request, route)
+            tasks = self._adopt(values[tasks_name], values[request_name], route)
+            for name in hidden:
+                del values[name]
+            return tasks
 
         if dependency_models._is_coroutine_callable(call):  # noqa: SLF001
 
@@ -118,6 +124,7 @@ class TaskWatch:
 
             return coroutine
 
+        # Generators too: FastAPI looks through a wrapper, at the function inside.
         @wraps(call)
         def function(**values: Any) -> Any:
             tasks = adopted(values)
@@ -132,6 +139,7 @@ class TaskWatch:
         tasks.__class__ = _RequestTasks
         ours = cast("_RequestTasks", tasks)
         ours.watch, ours.route, ours.own, ours.batch = self, route, None, None
+        # FastAPI's own stack of dependencies; if it moves, only the report is lost.
         stack = request.scope.get("fastapi_inner_astack")
         if isinstance(stack, AsyncExitStack):
             stack.push(ours.report_left)
@@ -140,8 +148,8 @@ class TaskWatch:
     async def drain(self, grace_seconds: float) -> None:
         """Wait until no task runs; when the grace has passed, name those that do in a warning."""
         with anyio.move_on_after(grace_seconds):
-            while self.batches:
-                # Asked again and again: a task may run in another loop, as with a test client.
+            # Asked again and again: a task may run in another loop, as with a test client.
+            while self.batches:  # noqa: ASYNC110
                 await anyio.sleep(_POLL_SECONDS)
         batches = list(self.batches)
         if batches:
@@ -151,7 +159,6 @@ class TaskWatch:
                 grace_seconds,
                 "; ".join(map(str, batches)),
             )
-
 
     def keep_time(self) -> None:
         """Look after the tasks when the time of the first one is up.
@@ -207,11 +214,14 @@ class _RequestTasks(BackgroundTasks):
 
     def joined(self, result: Any) -> Any:
         """Return what the endpoint returned; a response runs these tasks, after its own."""
-        if isinstance(result, Response):
-            own = result.background
-            # Left there by an earlier request: the endpoint returns the same response every time.
-            self.own = own.own if isinstance(own, _RequestTasks) else own
-            result.background = self
+        if not isinstance(result, Response):
+            return result
+        own = result.background
+        if isinstance(own, _RequestTasks) and own is not self:
+            # The endpoint returns one object to all, and another request may be sending it.
+            result, own = copy(result), own.own
+        self.own = None if own is self else own
+        result.background = self
         return result
 
     async def __call__(self) -> None:
@@ -231,7 +241,7 @@ class _RequestTasks(BackgroundTasks):
         """Name the tasks that will not run; called when all dependencies are closed."""
         # Forgotten, since it refers to these tasks: a cycle a request keeps the collector busy.
         begun, self.batch = self.batch, None
-        left = list(_single_tasks(self)) if begun is None else begun.left()
+        left = (begun or _Batch(self._sources(), self.watch)).left()
         if not left or (begun is not None and begun.is_cut_off):
             return
         _log.warning(
@@ -261,10 +271,14 @@ def _ending(error_class: type[BaseException] | None, *, has_run: bool) -> str:
 class _Batch:
     """One run of the tasks of one response, in order."""
 
+    __slots__ = (
+        "_current", "_fields", "_is_slow", "_since", "_sources", "_started", "_watch", "is_cut_off",
+    )  # fmt: skip
+
     def __init__(self, sources: Sequence[StarletteTasks], watch: TaskWatch) -> None:
         self._sources = sources
         self._watch = watch
-        self._context = copy_context()
+        self._fields = context_fields()
         self._started: dict[int, BackgroundTask] = {}
         self._current: BackgroundTask | None = None
         self._since = 0.0
@@ -309,15 +323,18 @@ class _Batch:
             return left_seconds
         if limit_seconds and not self._is_slow:
             self._is_slow = True
-            self._context.run(self._say, WARNING, _SLOW)
+            # The timer that asks belongs to no request.
+            with bound(**self._fields):
+                self._say(WARNING, _SLOW)
         return limit_seconds
 
     def _in_order(self) -> Iterator[BackgroundTask]:
-        return chain.from_iterable(map(_single_tasks, self._sources))
+        return _single_tasks(self._sources)
 
     def left(self) -> list[BackgroundTask]:
         """Return the tasks that were not started."""
-        return [task for task in self._in_order() if id(task) not in self._started]
+        every = {id(task): task for task in self._in_order()}
+        return [task for key, task in every.items() if key not in self._started]
 
     def _rest(self) -> str:
         left = self.left()
@@ -327,7 +344,7 @@ class _Batch:
         name, seconds = _name(self._current), perf_counter() - self._since
         _log.log(
             level,
-            f"Background task %s {what}",  # noqa: G004 - one of the sentences above
+            f"Background task %s {what}",
             name,
             seconds,
             *details,
@@ -337,14 +354,15 @@ class _Batch:
 
     def __str__(self) -> str:
         seconds = perf_counter() - self._since
-        request_id = self._context.run(current_request_id)
+        request_id = self._fields.get("request_id")
         request = f" of request {request_id}" if request_id else ""
         return f"{_name(self._current)}{request}, running for {seconds:.3f} s{self._rest()}"
 
 
 _SLOW = (
-    "is taking long: %.3f s so far. It keeps what its request holds, and is lost when the process "
-    "ends; work of that length belongs in a queue, such as Celery (sturdyapi.contrib.celery)."
+    "has taken %.3f s by now. While it runs it keeps what its request holds, and it is lost when "
+    "the process ends; work of that length belongs in a queue, such as Celery "
+    "(sturdyapi.contrib.celery)."
 )
 
 _NOBODY = TaskWatch()
@@ -357,33 +375,14 @@ def _asks_for_tasks(dependant: Dependant) -> bool:
     )
 
 
-def _is_generator(call: Callable[..., Any]) -> bool:
-    return dependency_models._is_async_gen_callable(call) or dependency_models._is_gen_callable(  # noqa: SLF001
-        call
-    )
-
-
-def _takers(dependant: Dependant) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Return what takes request and tasks out of an endpoint's values, and asks for both."""
-    take_request, take_tasks = dict.__getitem__, dict.__getitem__
-    if dependant.request_param_name is None:
-        dependant.request_param_name, take_request = _HIDDEN_REQUEST, dict.pop
-    if dependant.background_tasks_param_name is None:
-        dependant.background_tasks_param_name, take_tasks = _HIDDEN_TASKS, dict.pop
-    request_name, tasks_name = dependant.request_param_name, dependant.background_tasks_param_name
-    return (
-        lambda values: take_request(values, request_name),
-        lambda values: take_tasks(values, tasks_name),
-    )
-
-
-def _single_tasks(tasks: StarletteTasks) -> Iterator[BackgroundTask]:
-    """Yield the tasks of a collection, and of collections in it, each by itself."""
-    for task in tasks.tasks:
-        if isinstance(task, StarletteTasks) and _runs_in_order(task):
-            yield from _single_tasks(task)
-        else:
-            yield task
+def _single_tasks(collections: Iterable[StarletteTasks]) -> Iterator[BackgroundTask]:
+    """Yield the tasks of collections, and of collections in them, each by itself."""
+    for collection in collections:
+        for task in collection.tasks:
+            if isinstance(task, StarletteTasks) and _runs_in_order(task):
+                yield from _single_tasks((task,))
+            else:
+                yield task
 
 
 def _runs_in_order(tasks: StarletteTasks) -> bool:

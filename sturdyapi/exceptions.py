@@ -223,7 +223,7 @@ class ResourceNotOpenError(SturdyError, LookupError):
         return (
             f"Resource '{self.name}' is not open: the app's lifespan is not running. In a test use "
             "`with TestClient(app)` or sturdyapi.testing.client(app); a bare ASGITransport runs "
-            "none."
+            "none, and a plain FastAPI app runs none of the apps mounted in it."
         )
 
 

@@ -25,8 +25,6 @@ from starlette.websockets import WebSocketDisconnect
 from .context import enter_request, leave_request
 from .exceptions import OutageError
 from .problems import outage_response, problem_response
-from .resources import SCOPE_KEY as RESOURCES_KEY
-from .settings import SCOPE_KEY as SETTINGS_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -124,8 +122,6 @@ class LayerOptions:
 
     log: RequestLog
     gate: Gate
-    settings: object
-    resources: object
     refresh: Callable[[], None]
     """Called before a request is routed, to notice new routes."""
     request_id_header: str | None
@@ -173,8 +169,6 @@ class RequestLayer:
         if scope["type"] != "http" or EXCHANGE_KEY in scope:
             await self._serve_other(scope, receive, send)
             return
-        scope[SETTINGS_KEY] = self.options.settings
-        scope[RESOURCES_KEY] = self.options.resources
         self.options.refresh()
         headers = dict(scope.get("headers", ()))
         exchange = _Exchange(self, scope, headers, receive, send)
@@ -195,8 +189,6 @@ class RequestLayer:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        scope[SETTINGS_KEY] = self.options.settings
-        scope[RESOURCES_KEY] = self.options.resources
         self.options.refresh()
         if EXCHANGE_KEY in scope:
             await self._serve_mounted(scope, receive, send)

@@ -77,6 +77,13 @@ EXPLANATIONS: Sequence[Explanation] = (
         switched_off={"max_body_size": None},
     ),
     Explanation(
+        id="background-tasks",
+        why="A background task that fails does not stop the next, and is not raised to the server.",
+        suites=("fastapi",),
+        switched_off={"watch_background_seconds": None},
+        apps_in=("tests/test_telemetry/test_background.py",),
+    ),
+    Explanation(
         id="native-telemetry",
         why="FastAPI records spans by itself, Starlette only through its middleware.",
         suites=("starlette",),

@@ -1,14 +1,14 @@
 """What is known about the request in hand."""
 
 import contextvars
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from typing import Any, NoReturn
 
 import anyio
 import httpx2
 import pytest
-from anyio import CancelScope, from_thread, lowlevel, to_thread
+from anyio import lowlevel
 from fastapi import BackgroundTasks, Depends, FastAPI
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -153,7 +153,7 @@ def test_bind_in_run_blocking_reaches_the_request() -> None:
 
     @app.get("/one")
     async def endpoint() -> None:
-        await run_blocking(bind, direct=1)
+        await run_blocking(partial(bind, direct=1))
         async with anyio.create_task_group() as group:
             group.start_soon(run_blocking, lambda: bind(child=2))
 
@@ -187,7 +187,7 @@ async def test_requests_side_by_side_do_not_mix() -> None:
         if len(here) == 10:
             everyone_is_here.set()
         await everyone_is_here.wait()
-        await run_blocking(bind, blocking=name)
+        await run_blocking(partial(bind, blocking=name))
         return context_fields()
 
     outermost = Outermost(app)
@@ -301,7 +301,7 @@ async def test_concurrent_children_keep_their_own_fields() -> None:
     async def child(number: int) -> None:
         with bound(child=number):
             await lowlevel.checkpoint()
-            await run_blocking(bind, blocking=number)
+            await run_blocking(partial(bind, blocking=number))
             await lowlevel.checkpoint()
             seen[number] = dict(context_fields())
 
@@ -368,90 +368,3 @@ def test_bound_can_be_closed_in_another_context() -> None:
     closed.run(next, block, None)
 
     assert closed.run(context_fields) == {"b": 2}
-
-
-# run_blocking().
-
-
-@pytest.mark.anyio
-async def test_run_blocking_returns_the_result() -> None:
-    """`run_blocking()` hands arguments in, and the result out, of another thread."""
-
-    def work(a: int, *, b: int) -> tuple[int, int]:
-        return a + b, threading.get_ident()
-
-    total, thread = await run_blocking(work, 1, b=2)
-
-    assert total == 3
-    assert thread != threading.get_ident()
-
-
-@pytest.mark.anyio
-async def test_run_blocking_raises_what_the_function_raises() -> None:
-    """An error of the function is raised where it is awaited."""
-    with pytest.raises(ZeroDivisionError):
-        await run_blocking(divmod, 1, 0)
-
-
-@pytest.mark.anyio
-async def test_run_blocking_does_not_hang_on_stop_iteration() -> None:
-    """A `StopIteration`, which no coroutine can raise, ends in a `RuntimeError`."""
-    with pytest.raises(RuntimeError, match="StopIteration"):
-        await run_blocking(next, iter(()))
-
-
-@pytest.mark.anyio
-async def test_run_blocking_uses_the_threads_of_def_endpoints() -> None:
-    """`run_blocking()` shares the threads of `def` endpoints, whose number is limited."""
-    limiter = to_thread.current_default_thread_limiter()
-
-    assert limiter.borrowed_tokens == 0
-    assert await run_blocking(lambda: limiter.borrowed_tokens) == 1
-
-
-@pytest.mark.anyio
-async def test_run_blocking_keeps_the_context() -> None:
-    """Trap 97: a thread of one's own knows nothing of the request, `run_blocking()` does."""
-    seen: list[str | None] = []
-
-    def look() -> None:
-        seen.append(current_request_id())
-
-    def look_from_a_raw_thread() -> None:
-        thread = threading.Thread(target=look)
-        thread.start()
-        thread.join()
-
-    with bound(request_id="a"):
-        await run_blocking(look)
-        await run_blocking(look_from_a_raw_thread)
-
-    assert seen == ["a", None]
-
-
-@pytest.mark.anyio
-async def test_cancelled_run_blocking_waits_for_the_function() -> None:
-    """Trap 6: a caller that is cancelled goes on only when the function has ended."""
-    started, release, ended = anyio.Event(), threading.Event(), threading.Event()
-    had_ended: list[bool] = []
-
-    def work() -> None:
-        from_thread.run_sync(started.set)
-        release.wait()
-        ended.set()
-
-    async def caller() -> None:
-        try:
-            await run_blocking(work)
-        finally:
-            had_ended.append(ended.is_set())
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(caller)
-        await started.wait()
-        group.cancel_scope.cancel()
-        with CancelScope(shield=True):
-            await anyio.wait_all_tasks_blocked()
-        release.set()
-
-    assert had_ended == [True]

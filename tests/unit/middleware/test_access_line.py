@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -292,7 +293,7 @@ def _bind_in_def_endpoint() -> None:
 
 
 async def _bind_in_run_blocking() -> None:
-    await run_blocking(bind, user_id="u1")
+    await run_blocking(partial(bind, user_id="u1"))
 
 
 @pytest.mark.parametrize(
