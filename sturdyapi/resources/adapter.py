@@ -100,11 +100,13 @@ class Adapter(Resource[T]):
             ConfigurationError: There is no such setting, it is not set, or its scheme is another.
         """
         url = self._url or self._from_setting(context.settings)
-        scheme = url.partition(":")[0].lower()
-        if scheme not in self.schemes:
+        scheme, _, rest = url.partition(":")
+        if ":" not in url or scheme.lower() not in self.schemes:
             taken = " or ".join(f"{each}:" for each in self.schemes)
+            # Without `//` it is perhaps no URL, but a user's name, or a secret in the wrong place.
+            begins = f"begins with '{scheme}:'" if rest.startswith("//") else "has no scheme"
             raise ConfigurationError(
-                f"The URL of resource '{self.name}' ({self.source}) begins with '{scheme}:'. "
+                f"The URL of resource '{self.name}' ({self.source}) {begins}. "
                 f"{type(self).__name__} takes {taken}."
             )
         return url

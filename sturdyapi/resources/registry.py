@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -9,7 +10,7 @@ from sturdyapi.exceptions import ConfigurationError, ResourceNotOpenError
 from sturdyapi.lifespans import closing_stack
 
 from .lifetime import Lifetime
-from .resource import Resource
+from .resource import Resource, resource_list
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
@@ -33,7 +34,9 @@ class ResourceRegistry:
         Raises:
             ConfigurationError: Something is no resource, or two have one name.
         """
-        self._resources = _in_order_of_need(resources)
+        self._listed = resource_list("resources=", resources)
+        self._resources = _in_order_of_need(self._listed, {})
+        _refuse_same_names(self._resources)
         self._values: dict[Resource[Any], Any] = {}
         self._lifetimes: dict[Resource[Any], Lifetime[Any]] = {}
         self._replacements: dict[Resource[Any], Any] = {}
@@ -51,12 +54,11 @@ class ResourceRegistry:
         Raises:
             ResourceNotOpenError: It is not open, or not one of this app's.
         """
-        try:
+        if resource in self._values:
             return self._values[resource]  # type: ignore[no-any-return]
-        except KeyError:
-            if self.outer is not None and resource not in self._resources:
-                return self.outer[resource]
-            raise self._not_open(resource) from None
+        if self.outer is not None and resource in self.outer:
+            return self.outer[resource]
+        raise ResourceNotOpenError(resource.name, known=self._names(), is_running=self._is_running)
 
     def __contains__(self, resource: Resource[Any]) -> bool:
         """Tell whether a resource is open here, or in the app around this one."""
@@ -71,12 +73,13 @@ class ResourceRegistry:
 
         Raises:
             ResourceTimeoutError: A resource was too slow; it is named.
-            ConfigurationError: The registry is open already.
+            ConfigurationError: The registry is open already, or the loop is not asyncio's.
         """
+        resources = _in_order_of_need(self._listed, self._replacements)
         self._begin(settings)
         try:
             async with closing_stack() as stack:
-                for resource in self._resources:
+                for resource in resources:
                     await stack.enter_async_context(self._opened(resource))
                 yield self
         finally:
@@ -86,7 +89,8 @@ class ResourceRegistry:
     def replaced(self, replacements: Mapping[Resource[Any], Any]) -> Iterator[None]:
         """Put other values in place of resources, for tests, as long as the block lasts.
 
-        A replaced resource is not opened. A value that is a resource itself is opened in its place.
+        A replaced resource is not opened, nor is what only it needs. A value that is a resource
+        itself is opened in its place.
 
         Raises:
             ConfigurationError: A key is none of the app's resources.
@@ -94,8 +98,8 @@ class ResourceRegistry:
         for resource in replacements:
             if resource not in self._resources:
                 raise ConfigurationError(
-                    f"{resource!r} can't be replaced: the app does not have it. "
-                    f"It has: {', '.join(each.name for each in self._resources) or 'none'}."
+                    f"Resource '{getattr(resource, 'name', resource)}' can't be replaced: the app "
+                    f"does not have it. It has: {', '.join(self._names()) or 'none'}."
                 )
         before = self._replacements
         self._replacements = {**before, **replacements}
@@ -113,43 +117,50 @@ class ResourceRegistry:
         lifetime = self._lifetimes.get(resource)
         if lifetime is not None:
             lifetime.raise_fault()
-            await lifetime.resource.check(self[resource])
+            await resource.check(self[resource])
+        elif isinstance(replacement := self._replacements.get(resource), Resource):
+            await self.check(replacement)
+        elif self.outer is not None:
+            await self.outer.check(resource)
 
     @asynccontextmanager
     async def _opened(self, resource: Resource[Any]) -> AsyncIterator[None]:
-        source = self._replacements.get(resource, resource)
-        if self.outer is not None and source in self.outer:
-            self._values[resource] = self.outer[source]
-        elif isinstance(source, Resource):
-            lifetime = self._lifetimes[resource] = Lifetime(source, self)
-            try:
-                self._values[resource] = await lifetime.opened()
-            except BaseException:
-                del self._lifetimes[resource]
-                raise
+        lifetime: Lifetime[Any] | None = None
+        if resource in self._replacements:
+            source = self._replacements[resource]
+            value = self._values[source] if isinstance(source, Resource) else source
+        elif self.outer is not None and resource in self.outer:
+            value = self.outer[resource]
         else:
-            self._values[resource] = source
+            lifetime = Lifetime(resource, self)
+            value = await lifetime.opened()
+            self._lifetimes[resource] = lifetime
+        self._values[resource] = value
         try:
             yield
         finally:
             del self._values[resource]
-            if (open_one := self._lifetimes.pop(resource, None)) is not None:
-                await open_one.close()
+            if lifetime is not None:
+                del self._lifetimes[resource]
+                await lifetime.close()
 
     def _begin(self, settings: Any) -> None:
-        if self._is_running and self._resources:
-            raise ConfigurationError(
-                "The app's lifespan runs twice at the same time, and its resources are open. "
-                "Make an app for each, or wait until the first has ended."
-            )
+        if self._resources:
+            self._refuse_second_start()
+            _refuse_other_loops()
         self._is_running = True
         self.settings = settings
 
-    def _not_open(self, resource: Resource[Any]) -> ResourceNotOpenError:
-        known = [each.name for each in self._resources]
-        if self.outer is not None:
-            known += [each.name for each in self.outer]
-        return ResourceNotOpenError(resource.name, known=known, is_running=self._is_running)
+    def _refuse_second_start(self) -> None:
+        if self._is_running:
+            raise ConfigurationError(
+                "The app's lifespan was started while it runs, and its resources are open. "
+                "Make an app for each, or wait until the first has ended."
+            )
+
+    def _names(self) -> list[str]:
+        outer = [] if self.outer is None else self.outer._names()  # noqa: SLF001 - of this class
+        return [each.name for each in self._resources] + outer
 
 
 @asynccontextmanager
@@ -168,26 +179,54 @@ async def open_resources(
         yield registry
 
 
-def _in_order_of_need(resources: Iterable[Resource[Any]]) -> tuple[Resource[Any], ...]:
+def _in_order_of_need(
+    resources: Iterable[Resource[Any]], replacements: Mapping[Resource[Any], Any]
+) -> tuple[Resource[Any], ...]:
     ordered: dict[Resource[Any], None] = {}
     for resource in resources:
-        _add_with_needs(resource, ordered)
-    by_name: dict[str, Resource[Any]] = {}
-    for resource in ordered:
-        other = by_name.setdefault(resource.name, resource)
-        if other is not resource:
-            raise ConfigurationError(
-                f"Two resources are named '{resource.name}'. Give one of them another: name=."
-            )
+        _add_with_needs(resource, ordered, replacements, ())
     return tuple(ordered)
 
 
-def _add_with_needs(resource: Resource[Any], ordered: dict[Resource[Any], None]) -> None:
-    if not isinstance(resource, Resource):
+def _add_with_needs(
+    resource: Resource[Any],
+    ordered: dict[Resource[Any], None],
+    replacements: Mapping[Resource[Any], Any],
+    waiting: tuple[Resource[Any], ...],
+) -> None:
+    if resource in ordered:
+        return
+    if resource in waiting:
+        names = " needs ".join(each.name for each in (*waiting, resource))
+        raise ConfigurationError(f"Resources need each other in a circle: {names}.")
+    for need in _needs(resource, replacements):
+        _add_with_needs(need, ordered, replacements, (*waiting, resource))
+    ordered[resource] = None
+
+
+def _needs(
+    resource: Resource[Any], replacements: Mapping[Resource[Any], Any]
+) -> tuple[Resource[Any], ...]:
+    if resource not in replacements:
+        return resource.needs
+    source = replacements[resource]
+    return (source,) if isinstance(source, Resource) else ()
+
+
+def _refuse_same_names(resources: Iterable[Resource[Any]]) -> None:
+    by_name: dict[str, Resource[Any]] = {}
+    for resource in resources:
+        if by_name.setdefault(resource.name, resource) is not resource:
+            raise ConfigurationError(
+                f"Two resources are named '{resource.name}'. Give one of them another: name=."
+            )
+
+
+def _refuse_other_loops() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
         raise ConfigurationError(
-            f"resources= has a {type(resource).__name__} in it. Give resources: what @resource "
-            "returns, or an adapter such as sturdyapi.contrib.postgres.Postgres."
-        )
-    for need in resource.needs:
-        _add_with_needs(need, ordered)
-    ordered.setdefault(resource)
+            "Resources run on asyncio, and this app was started on another event loop, such as "
+            "trio's. Start it on asyncio, as servers do."
+        ) from None

@@ -16,7 +16,7 @@ from starlette.requests import HTTPConnection  # noqa: TC002
 from sturdyapi.exceptions import ConfigurationError, ResourceNotOpenError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
     from contextlib import AbstractAsyncContextManager
 
 __all__ = ["SCOPE_KEY", "Resource", "ResourceContext", "resource"]
@@ -63,7 +63,11 @@ class ResourceContext:
         self.settings: Any = surroundings.settings
 
     def __getitem__(self, resource: Resource[T]) -> T:
-        """Return the value of another resource, one of `needs`."""
+        """Return the value of another resource, one of `needs`.
+
+        Raises:
+            ConfigurationError: It is none of them.
+        """
         return self._surroundings.value_of(resource)
 
     def supervise(
@@ -78,7 +82,11 @@ class ResourceContext:
             function: A coroutine function.
             *args: Its arguments.
             name: For the log; the function's own if `None`.
+
+        Raises:
+            ConfigurationError: It was called already: `supervise(consume())`.
         """
+        _refuse_called(function)
         task_name = str(name or getattr(function, "__name__", type(function).__name__))
         self._surroundings.supervise(task_name, lambda: function(*args))
 
@@ -110,16 +118,10 @@ class Resource(Generic[T]):
         _refuse_bad_limit(name, timeout_seconds)
         _refuse_bad_limit(name, close_timeout_seconds)
         self.name = name
-        self.needs = tuple(needs)
+        self.needs = resource_list(f"needs= of resource '{name}'", needs)
         self.timeout_seconds = timeout_seconds
         self.close_timeout_seconds = close_timeout_seconds
         self.value: Any = Depends(self._value_for)
-        for each in self.needs:
-            if not isinstance(each, Resource):
-                raise ConfigurationError(
-                    f"needs= of resource '{name}' lists a {type(each).__name__}. "
-                    "Give resources, such as what @resource returns."
-                )
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} '{self.name}'>"
@@ -163,6 +165,9 @@ class _FunctionResource(Resource[T]):
         self._takes_context = bool(inspect.signature(function).parameters)
         self._check = check
         self.__doc__ = function.__doc__
+
+    def __repr__(self) -> str:
+        return f"<Resource '{self.name}'>"
 
     def open(self, context: ResourceContext) -> AbstractAsyncContextManager[T]:
         arguments = (context,) if self._takes_context else ()
@@ -241,6 +246,24 @@ def resource(
     return make if function is None else make(function)
 
 
+def resource_list(argument: str, given: Iterable[Resource[Any]]) -> tuple[Resource[Any], ...]:
+    """Return the resources that were given.
+
+    Raises:
+        ConfigurationError: They are one instead of a list, or something in it is no resource.
+    """
+    if isinstance(given, Resource):
+        raise ConfigurationError(f"{argument} is one resource. Give a list: [{given.name}].")
+    resources = tuple(given)
+    for each in resources:
+        if not isinstance(each, Resource):
+            raise ConfigurationError(
+                f"{argument} has a {type(each).__name__} in it. Give resources: what @resource "
+                "returns, or an adapter such as sturdyapi.contrib.postgres.Postgres."
+            )
+    return resources
+
+
 def _refuse_bad_name(name: object) -> None:
     if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
         raise ConfigurationError(
@@ -268,12 +291,33 @@ def _refuse_bad_function(name: str, function: object) -> None:
             "function: `async def` with one `yield` in it, and no other decorator."
         )
     parameters = cast("Any", inspect.signature(function)).parameters
-    if len(parameters) > 1:
+    if not all(map(_takes_the_context, parameters.values())) or len(parameters) > 1:
+        shown = ", ".join(map(str, parameters.values()))
         raise ConfigurationError(
-            f"The function of resource '{name}' takes {len(parameters)} parameters "
-            f"({', '.join(parameters)}). It may take one, the ResourceContext, which has the "
-            "settings and, by context[other], the resources that it needs."
+            f"The function of resource '{name}' takes ({shown}). It may take one parameter, the "
+            "ResourceContext, which has the settings and, by context[other], the resources that "
+            "it needs."
         )
+
+
+def _takes_the_context(parameter: inspect.Parameter) -> bool:
+    is_positional = parameter.kind in (
+        inspect.Parameter.POSITIONAL_ONLY,
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    )
+    # One with a default is meant to be something else.
+    return is_positional and parameter.default is inspect.Parameter.empty
+
+
+def _refuse_called(function: object) -> None:
+    if callable(function):
+        return
+    if inspect.iscoroutine(function):
+        function.close()
+    raise ConfigurationError(
+        f"supervise() was given a {type(function).__name__}. Give the function and its arguments "
+        "apart: supervise(consume, queue)."
+    )
 
 
 def _kind(function: object) -> str:
