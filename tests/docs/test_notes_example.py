@@ -42,6 +42,7 @@ def test_the_session_on_the_page_of_the_example_is_true(tmp_path: Path) -> None:
 
 
 def steps_of(page: Path) -> list[Step]:
+    """Read the session on a page."""
     sessions = re.findall(r"^```console\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
     parts = "".join(sessions).removeprefix("$ ").split("\n$ ")
     return [Step(*part.partition("\n")[::2]) for part in parts]
@@ -54,6 +55,7 @@ def pattern_of(shown: str) -> str:
 
 
 def run(commands: list[str], *, url: str) -> list[str]:
+    """Run the commands in one shell, and return what each one prints."""
     own = [re.sub(r"^url=.*", f"url={url}", command) for command in commands]
     script = "".join(f"{command}\necho; echo '{END_OF_OUTPUT}'\n" for command in own)
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
@@ -84,6 +86,7 @@ def demo(folder: Path) -> Iterator[str]:
 
 
 def wait_until_ready(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait as long as the server starts."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     while True:
         try:
@@ -97,6 +100,7 @@ def wait_until_ready(url: str, server: subprocess.Popen[bytes], log: Path) -> No
 
 
 def free_port() -> int:
+    """Return a port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

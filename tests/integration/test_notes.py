@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sturdyapi.testing import client
-
-from ..servers.postgres import fetch
+from tests.servers.postgres import fetch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,11 +43,13 @@ def bob(service: ServiceClient) -> dict[str, str]:
 
 
 def headers_of(service: ServiceClient, name: str) -> dict[str, str]:
+    """Make a user, and return the headers that carry the token."""
     token = service.post("/users", json={"name": name}).json()["token"]
     return {"Authorization": f"Bearer {token}"}
 
 
 def new_note(service: ServiceClient, headers: dict[str, str], **note: Any) -> Any:
+    """Keep a note, and return it."""
     answer = service.post("/notes", headers=headers, json={"title": "Buy tea", **note})
     assert answer.status_code == 201, answer.text
     return answer.json()

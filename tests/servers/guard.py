@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 GRACE_SECONDS = 3.0
 """Longest wait for a server that was asked to end."""

