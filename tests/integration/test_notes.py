@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sturdyapi.log.setup import unconfigure
 from sturdyapi.testing import client
 from tests.servers.postgres import fetch
 
@@ -28,6 +30,10 @@ def service(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serv
     monkeypatch.chdir(EXAMPLE)
     with client("notes.main:app", settings={"database_url": postgres_url}) as started:
         yield started
+    # Making the app has set up the logs of the process.
+    unconfigure()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "notes"]:
+        del sys.modules[name]
 
 
 @pytest.fixture
