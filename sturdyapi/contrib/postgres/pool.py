@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from functools import partial
 from logging import getLogger
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from .errors import WHAT, outage
 from .lease import Lease, is_lost
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator
+    from collections.abc import Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
@@ -88,18 +87,10 @@ class Pool:
             UnavailableError: There is none within `acquire_timeout_seconds`, or the server is gone.
         """
         limit = self.acquire_timeout_seconds
-        acquiring = self.raw.acquire().__await__()
         try:
-            # A connection that is free comes at once; a time limit would cost more than it does.
-            waits_for = next(acquiring)
-        except StopIteration as end:
-            return end.value
-        except Exception as error:
-            self._raise_outage(error)
-            raise
-        try:
+            # Not asyncpg's own limit, which takes a task, and is the limit of giving back as well.
             async with asyncio.timeout(limit):
-                return await _Begun(waits_for, acquiring)
+                return await self.raw.acquire()
         except TimeoutError:
             # The log tells the cause.
             figures = TimeoutError(f"no connection within {limit:g} s: {self._figures()}")
@@ -236,27 +227,3 @@ class _Acquired:
 
 def _reason(error: Exception) -> str:
     return str(error) or type(error).__name__
-
-
-class _Begun:
-    """The rest of an awaitable whose first step has been made."""
-
-    __slots__ = ("_steps", "_waits_for")
-
-    def __init__(self, waits_for: Any, steps: Generator[Any, Any, Any]) -> None:
-        self._waits_for = waits_for
-        self._steps = steps
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        waits_for, steps = self._waits_for, self._steps
-        while True:
-            try:
-                value = yield waits_for
-            except BaseException as error:  # noqa: BLE001 - it goes on, to whom it is meant for
-                step = partial(steps.throw, error)
-            else:
-                step = partial(steps.send, value)
-            try:
-                waits_for = step()
-            except StopIteration as end:
-                return end.value

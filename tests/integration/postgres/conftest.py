@@ -21,7 +21,12 @@ Serve = Callable[..., TestClient]
 def pg(postgres_url: str) -> Postgres:
     """An adapter with two connections and short limits, on an empty database."""
     return Postgres(
-        url=postgres_url, max_size=2, acquire_timeout_seconds=0.5, statement_timeout_seconds=5
+        url=postgres_url,
+        # What is lost stays lost until somebody asks for it.
+        min_size=0,
+        max_size=2,
+        acquire_timeout_seconds=0.5,
+        statement_timeout_seconds=5,
     )
 
 
