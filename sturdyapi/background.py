@@ -361,8 +361,7 @@ class _Batch:
 
 _SLOW = (
     "has taken %.3f s by now. While it runs it keeps what its request holds, and it is lost when "
-    "the process ends; work of that length belongs in a queue, such as Celery "
-    "(sturdyapi.contrib.celery)."
+    "the process ends; work of that length belongs in a queue, such as Celery."
 )
 
 _NOBODY = TaskWatch()

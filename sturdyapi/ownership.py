@@ -357,7 +357,7 @@ def _member(source: Any, name: str, argument: str) -> Any:
     raise OwnerLookupError(argument, name, type_name=type_name, known=known) from None
 
 
-def _row_keys(source: Any) -> list[str]:
+def _row_keys(source: Any) -> list[Any]:
     """Return the columns of a database driver's row, which need not be a `Mapping`."""
     keys = getattr(source, "keys", None)
     return list(keys()) if callable(keys) and hasattr(source, "__getitem__") else []
@@ -365,8 +365,8 @@ def _row_keys(source: Any) -> list[str]:
 
 def _names(source: Any) -> set[str]:
     """Return names of fields only, since keys may be data as well."""
-    keys = source if isinstance(source, Mapping) else _row_keys(source)
-    if keys:
+    # Never by iteration, which gives the values of a row.
+    if keys := _row_keys(source):
         return {key for key in keys if isinstance(key, str) and key.isidentifier()}
     # Pydantic's own attributes start with `model_`.
     public = (name for name in dir(source) if not name.startswith(("_", "model_")))
@@ -431,14 +431,16 @@ def _remembered(make: Callable[..., C], *facts: Any) -> C:
 
     FastAPI keeps a request's results, and finds a test's override, by the object that is called.
     """
+    # With their types: 1 and True are equal, and not the same answer.
+    key = (make, *facts, *map(type, facts))
     try:
-        hash(facts)
+        hash(key)
     except TypeError:
         return make(*facts)
     with _known_checks_lock:
-        check = _known_checks.get((make, *facts))
+        check = _known_checks.get(key)
         if check is None:
-            check = _known_checks[(make, *facts)] = make(*facts)
+            check = _known_checks[key] = make(*facts)
     return check  # type: ignore[return-value]  # the key holds its class
 
 

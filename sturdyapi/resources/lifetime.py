@@ -105,7 +105,16 @@ class Lifetime(Generic[T]):
         return self._registry[resource]
 
     def supervise(self, name: str, run: Callable[[], Awaitable[object]]) -> None:
-        """Start a task that ends with the resource."""
+        """Start a task that ends with the resource.
+
+        Raises:
+            ConfigurationError: The resource is closing, so that nobody would end the task.
+        """
+        if self._closing.is_set():
+            raise ConfigurationError(
+                f"Task '{name}' was to be supervised by resource '{self.resource.name}', which is "
+                "closing. Start it before, or await the work itself."
+            )
         task = asyncio.create_task(self._supervised(name, run), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

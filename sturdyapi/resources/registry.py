@@ -96,6 +96,11 @@ class ResourceRegistry:
             ConfigurationError: A key is none of the app's resources.
         """
         for resource in replacements:
+            if not isinstance(resource, Resource):
+                raise ConfigurationError(
+                    f"resources= has a {type(resource).__name__} as a key. Give the resource "
+                    "itself, not its name: {pg: ...}."
+                )
             if resource not in self._resources:
                 raise ConfigurationError(
                     f"Resource '{getattr(resource, 'name', resource)}' can't be replaced: the app "

@@ -120,12 +120,17 @@ def _ours(argument: str, apps: Sequence[FastAPI]) -> list[SturdyAPI]:
 
 def _function(key: Dependency) -> Callable[..., Any]:
     function = key.dependency if isinstance(key, Depends) else key
-    if not callable(function):
+    # An alias is callable, and no dependency.
+    if not callable(function) or hasattr(function, "__metadata__"):
         raise ConfigurationError(
-            f"as_= has a {type(key).__name__} as a key. Give the dependency itself: "
+            f"as_= has {_shown(key)} as a key. Give the dependency itself: "
             "as_={current_user: alice}."
         )
     return function
+
+
+def _shown(key: object) -> str:
+    return "an Annotated[...]" if hasattr(key, "__metadata__") else f"a {type(key).__name__}"
 
 
 def _giving(value: object) -> Callable[[], Any]:

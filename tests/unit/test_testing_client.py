@@ -391,6 +391,19 @@ def test_a_key_is_a_dependency(service: Service, asked: Asked) -> None:
     assert service.lines == []
 
 
+def test_an_alias_is_no_key(service: Service, asked: Asked) -> None:
+    """An `Annotated[...]` in place of a function is refused, since it would replace nothing."""
+    alias: Any = Annotated[str, Depends(current_user)]
+    with pytest.raises(ConfigurationError, match=r"has an Annotated\[\.\.\.\] as a key"):
+        asked.get(client(service.app, as_={alias: "alice"}))
+
+
+def test_a_resource_is_not_replaced_by_name(service: Service, asked: Asked) -> None:
+    """A name in place of a resource is refused."""
+    with pytest.raises(ConfigurationError, match="has a str as a key"):
+        asked.get(client(service.app, resources={"numbers": [1]}))  # type: ignore[dict-item]
+
+
 # Resources.
 
 

@@ -14,10 +14,9 @@ from starlette.requests import HTTPConnection  # noqa: TC002
 from sturdyapi.exceptions import ConfigurationError, ResourceStartError
 from sturdyapi.resources import Adapter
 
-from .connection import Connection
+from .connection import Connection  # noqa: TC001 - as above
 from .embedded import Embedded, embedded_server
 from .errors import URL_FORM, WHAT, Target, outage
-from .lease import Lease
 from .opening import PoolMaker
 from .options import refuse_bad_options, refuse_bad_size, with_application_name
 from .pool import Pool
@@ -141,18 +140,12 @@ class Postgres(Adapter[Pool]):
             ) from None
 
     async def _connection_for(self, connection: HTTPConnection) -> AsyncIterator[Connection]:
-        lease = Lease(self.of(connection), source="connection")
-        try:
-            yield Connection(lease)
-        finally:
-            await lease.release()
+        async with self.of(connection).acquire(source="connection") as own:
+            yield own
 
     async def _streaming_for(self, connection: HTTPConnection) -> AsyncIterator[Connection]:
-        lease = Lease(self.of(connection), source="streaming")
-        try:
-            yield Connection(lease)
-        finally:
-            await lease.release()
+        async with self.of(connection).acquire(source="streaming") as own:
+            yield own
 
     @asynccontextmanager
     async def _open(self, url: str, environment: object) -> AsyncIterator[Pool]:

@@ -189,7 +189,15 @@ class Transaction:
 
     async def _begin(self, raw: Any) -> None:
         inner = raw.transaction(**self._options)
-        await inner.__aenter__()
+        try:
+            await inner.__aenter__()
+        except asyncpg.InterfaceError:
+            raise  # nothing was sent
+        except BaseException:
+            # The server may have begun all the same: asyncpg would take a second try for a
+            # savepoint in it, and nobody would commit.
+            self._lease.cut()
+            raise
         self._inner = inner
 
     def _forget(self) -> None:

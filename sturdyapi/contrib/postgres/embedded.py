@@ -194,11 +194,11 @@ class _Server:
         return text
 
     def _reason(self, output: str) -> str:
+        """Return what a program has said, or the server's log if that says more."""
         log = self.folder / "log"
-        lines: list[str] = output.splitlines()
-        if log.exists():
-            lines += log.read_text(errors="replace").splitlines()[-5:]
-        told = [line for line in lines if "FATAL:" in line or "error:" in line]
+        lines = output.splitlines()
+        logged = log.read_text(errors="replace").splitlines()[-5:] if log.exists() else []
+        told = [line for line in (*logged, *lines) if "FATAL:" in line or "error:" in line]
         return (told or lines or ["no reason given"])[-1].strip().rstrip(".")
 
 

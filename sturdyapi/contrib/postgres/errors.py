@@ -72,6 +72,11 @@ class Target(NamedTuple):
             ValueError: It can't be read. The message does not repeat it.
         """
         dsn = Dsn(url)
+        if "@" in (url.rpartition("?")[0] or url).partition("://")[2].partition("/")[2]:
+            raise ValueError(
+                "has an '@' behind its host (a special character in the password has to be "
+                "percent-encoded)"
+            )
         in_query = parse_qs(url.partition("?")[2].partition("#")[0])
         hosts = [host if port is None else f"{host}:{port}" for host, port in dsn.hosts]
         hosts = hosts or in_query.get("host", ["its default address"])

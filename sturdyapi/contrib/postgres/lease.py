@@ -65,7 +65,6 @@ class Lease:
             while self.before:
                 await self._attempt(self.before[0], self._raw, None)
                 del self.before[0]
-            self.is_interrupted = False
             return self._raw
 
     async def run(
@@ -116,7 +115,7 @@ class Lease:
         self, statement: Callable[[Any], Awaitable[T]], raw: Any, timeout_seconds: float | None
     ) -> T:
         try:
-            return await statement(raw)
+            result = await statement(raw)
         except BaseException as error:
             if not isinstance(error, Exception) or isinstance(error, TimeoutError):
                 self.is_interrupted = True
@@ -124,6 +123,8 @@ class Lease:
             if outage is None:
                 raise
             raise outage from error
+        self.is_interrupted = False
+        return result
 
     def _outage(
         self, error: BaseException, raw: Any, timeout_seconds: float | None

@@ -48,7 +48,7 @@ class PoolMaker:
         of_pool = {name: own.pop(name) for name in _POOL_ONLY & own.keys()}
         self._of_connection = {"connection_class": RawConnection, "record_class": Row, **own}
         self._of_pool = of_pool
-        self._has_connected = False
+        self._is_in_init = False
 
     async def make(
         self,
@@ -100,11 +100,12 @@ class PoolMaker:
 
     async def _prepared(self, *args: Any, **options: Any) -> Any:
         raw = await self._asyncpg_connect(*args, **options)
-        self._has_connected = True
         try:
             await with_json(raw)
             if self._init is not None:
+                self._is_in_init = True
                 await self._init(raw)
+                self._is_in_init = False
         except BaseException:
             # At once: the server may be silent, and asyncpg would wait for its goodbye.
             raw.terminate()
@@ -113,13 +114,13 @@ class PoolMaker:
 
     def _explain(self, error: Exception, timeout_seconds: float) -> None:
         if isinstance(error, TimeoutError) and error.errno is None:
-            what = "its init=" if self._has_connected else self._target.server
+            what = "its init=" if self._is_in_init else self._target.server
             problem = f"{what} did not answer within {timeout_seconds:g} s"
             raise ResourceTimeoutError(
                 self._name, timeout_seconds=timeout_seconds, problem=problem
             ) from None
         # What follows the connection is the user's own.
-        explained = None if self._has_connected else start_error(self._name, error, self._target)
+        explained = None if self._is_in_init else start_error(self._name, error, self._target)
         if explained is not None:
             # A text about the URL can hold a piece of the password.
             raise explained from (None if isinstance(error, ValueError) else error)

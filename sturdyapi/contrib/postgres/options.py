@@ -25,12 +25,15 @@ _INSTEAD = {
     "host": "the URL",
     "init_size": "min_size=",
     "loop": "nothing: the loop of the app is used",
+    "max_overflow": "max_size=",
+    "pool_size": "max_size=",
+    "pool_timeout": "acquire_timeout_seconds=",
     "port": "the URL",
     "record_class": "sturdyapi.contrib.postgres.Row, of which every row is",
-    "timeout": "acquire_timeout_seconds=",
+    "timeout": "timeout_seconds=",
     "user": "the URL",
 }
-"""Keywords of asyncpg that are not passed on, and what to use."""
+"""Keywords of asyncpg, and of SQLAlchemy, that are not passed on, and what to use."""
 
 _MAX_NAME_LENGTH = 63
 """What PostgreSQL keeps of an `application_name`."""
@@ -62,7 +65,7 @@ def refuse_bad_size(min_size: object, max_size: object) -> None:
     if not are_numbers or not 0 <= min_size <= max_size or not max_size:  # type: ignore[operator]
         raise ConfigurationError(
             f"The size of a pool is min_size={min_size!r}, max_size={max_size!r}. "
-            "Give whole numbers: 0 or more, and at least 1 and as many."
+            "Give whole numbers: min_size from 0, max_size from 1, and min_size not above max_size."
         )
 
 

@@ -73,12 +73,15 @@ class Pool:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} '{self.name}': {self._figures()}>"
 
-    def acquire(self) -> AbstractAsyncContextManager[Connection]:
+    def acquire(self, *, source: str = "acquire()") -> AbstractAsyncContextManager[Connection]:
         """Return a context manager that gives a `Connection`, and gives it back at the end.
 
         It is taken at the first statement. Each call gives another one.
+
+        Args:
+            source: What the connection is from, for the error of one that is used after its end.
         """
-        return _Acquired(Lease(self, source="acquire()"))
+        return _Acquired(Lease(self, source=source))
 
     async def take(self) -> Any:
         """Return an asyncpg connection, which `give_back()` must follow.
@@ -88,7 +91,7 @@ class Pool:
         """
         limit = self.acquire_timeout_seconds
         try:
-            # Not asyncpg's own limit, which takes a task, and is the limit of giving back as well.
+            # asyncpg's own limit would be the limit of giving back as well.
             async with asyncio.timeout(limit):
                 return await self.raw.acquire()
         except TimeoutError:

@@ -69,6 +69,7 @@ async def test_a_url_for_sqlalchemy_is_explained() -> None:
         f"postgresql://app:{CANARY}@host:x/shop",
         f"postgresql://app:{CANARY}@[host/shop",
         f"postgresql://app:x@{CANARY}@host:1:2/shop",
+        f"postgresql://app:x@{CANARY}/x@127.0.0.1/shop",
     ],
 )
 async def test_an_unreadable_url_does_not_show(url: str) -> None:

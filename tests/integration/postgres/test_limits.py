@@ -5,6 +5,7 @@ import logging
 import secrets
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from typing import Any
 from urllib.parse import urlsplit
 
 import anyio
@@ -150,6 +151,32 @@ async def test_a_silent_server_does_not_hold_up_the_answer(
                 assert await connection.fetchval("select 1") == 1
 
 
+async def test_a_begin_that_was_cut_short_is_not_continued(
+    own_postgres: PostgresServer, own_url: str
+) -> None:
+    """After a BEGIN without an answer nothing more is written, since nobody could commit it."""
+    pg = Postgres(url=own_url, max_size=1, statement_timeout_seconds=0.2)
+    await fetch(own_url, "create table lines (number int)")
+    async with open_resources(pg) as opened:
+        with pytest.raises(UnavailableError):
+            await _try_twice(own_postgres, opened[pg])
+        assert await fetch(own_url, "select * from lines") == []
+
+
+async def _try_twice(server: PostgresServer, pool: Pool) -> None:
+    async with pool.acquire() as connection:
+        await connection.execute("select 1")
+        async with connection.transaction(lazy=True):
+            server.freeze()
+            try:
+                with pytest.raises(DeadlineExceededError):
+                    await connection.execute("insert into lines values (1)")
+            finally:
+                server.thaw()
+            await anyio.sleep(0.3)
+            await connection.execute("insert into lines values (1)", timeout=5)
+
+
 async def _freeze_and_ask(server: PostgresServer, pool: Pool) -> None:
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute("select 1")
@@ -256,6 +283,31 @@ async def test_cancellations_at_every_step_cost_no_connection(pool: Pool) -> Non
         assert pool.connections().in_use == 0
     async with AsyncExitStack() as stack:
         await _hold_all(stack, pool)
+
+
+async def test_a_release_that_is_cancelled_goes_on(postgres_url: str) -> None:
+    """Trap 66: who is cancelled while the connection is given back loses nothing."""
+    is_resetting = asyncio.Event()
+
+    async def reset(connection: Any) -> None:
+        is_resetting.set()
+        await connection.execute("select pg_sleep(0.1)")
+
+    async def use(pool: Pool) -> int:
+        async with pool.acquire() as connection:
+            return int(await connection.fetchval("select pg_backend_pid()"))
+
+    pg = Postgres(url=postgres_url, max_size=1, reset=reset)
+    async with open_resources(pg) as opened:
+        expected = await use(opened[pg])
+        for _ in range(3):
+            is_resetting.clear()
+            task = asyncio.create_task(use(opened[pg]))
+            await is_resetting.wait()
+            task.cancel()
+            await asyncio.wait({task})
+            assert pg.connections(opened[pg]) == ConnectionCount(0, 1, 1)
+            assert await use(opened[pg]) == expected
 
 
 async def test_what_speaks_of_a_statement_is_no_outage(pg: Postgres, pool: Pool) -> None:

@@ -94,7 +94,7 @@ async def test_a_long_task_is_named_while_it_runs(lines: Lines) -> None:
     (warning, ended) = lines.all
     assert (warning.level, warning.request_id) == ("WARNING", "r0")
     assert "Stuck.run has taken 0." in warning.message
-    assert "sturdyapi.contrib.celery" in warning.message
+    assert "a queue, such as Celery" in warning.message
     assert ended.level == "DEBUG"
 
 

@@ -2,7 +2,7 @@
 
 import pickle
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
@@ -344,6 +344,29 @@ def test_a_missing_owner_is_an_error(value: Any, type_name: str, known: tuple[st
     error = caught.value
     assert (error.argument, error.name, error.type_name) == ("owner", "ower_id", type_name)
     assert error.known == known
+
+
+@Mapping.register
+class RowOfValues:
+    """A row as a driver makes them: a mapping that is iterated by value."""
+
+    def keys(self) -> list[str]:
+        return ["id", "token"]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(["1", "S3cretToken"])
+
+    def __getitem__(self, key: str) -> str:
+        return "S3cretToken"
+
+
+def test_no_value_of_a_row_is_told() -> None:
+    """The error of a misspelt name tells the names of a row, whatever iterating it gives."""
+    with pytest.raises(OwnerLookupError) as caught:
+        get(serve(owned(RowOfValues, by=lambda: {"id": 1})))
+
+    assert caught.value.known == ("id", "token")
+    assert "S3cretToken" not in str(caught.value)
 
 
 def test_a_missing_key_is_an_error() -> None:

@@ -102,6 +102,19 @@ async def test_a_crash_of_a_task_turns_readiness_red(caplog: pytest.LogCaptureFi
     assert record.exc_info[1].__traceback__ is not None
 
 
+async def test_nothing_is_supervised_once_the_closing_has_begun() -> None:
+    """A task that nobody would end any more is refused."""
+
+    @resource
+    async def consumer(context: ResourceContext) -> AsyncIterator[None]:
+        yield
+        context.supervise(until_cancelled)
+
+    with pytest.raises(ConfigurationError, match="which is closing"):
+        async with ResourceRegistry([consumer]).open():
+            pass
+
+
 async def test_a_task_that_returns_is_done() -> None:
     """A supervised task that returns leaves readiness as it is."""
     done: list[str] = []
