@@ -104,7 +104,7 @@ def start_error(name: str, error: Exception, target: Target) -> ResourceStartErr
 
 
 class _NoTlsError(OSError):
-    """The server has no TLS, which the URL asks for."""
+    """What listens there does not answer to TLS as PostgreSQL does."""
 
 
 class _UnreadableError(ValueError):
@@ -146,7 +146,11 @@ _PROBLEMS: tuple[tuple[tuple[type[Exception], ...], str, str], ...] = (
     ),
     ((socket.gaierror,), "the host of {server} is not known", "Correct it in {source}."),
     ((ssl.SSLError,), "TLS with {server} fails: {text}", "Correct that, or sslmode= in {source}."),
-    ((_NoTlsError,), "{server} has no TLS, which {source} asks for", "Correct sslmode= there."),
+    (
+        (_NoTlsError,),
+        "{server} has no TLS, or is no PostgreSQL",
+        "Correct sslmode=, or host and port, in {source}.",
+    ),
     ((ConnectionRefusedError,), "{server} refuses connections", "Start it, or correct {source}."),
     ((OSError,), "{server} can't be reached: {text}", "Correct that, or {source}."),
 )

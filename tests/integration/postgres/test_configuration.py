@@ -105,7 +105,7 @@ async def test_a_socket_that_is_not_there_is_named() -> None:
 async def test_a_server_without_tls_is_told(postgres_url: str) -> None:
     """A server that can't encrypt, though the URL asks for it, is told as such."""
     message = await _failure(url=f"{postgres_url}?sslmode=require")
-    assert "has no TLS, which url= asks for" in message
+    assert "has no TLS, or is no PostgreSQL. Correct sslmode=" in message
 
 
 @pytest.mark.anyio

@@ -76,8 +76,9 @@ def test_a_detail_may_be_a_dict() -> None:
 
 def test_details_of_different_types_are_different_answers() -> None:
     """A detail of 1 and one of true, which are equal to Python, stay apart."""
-    one = serve(must(Store(), is_open, status=409, detail=1))
-    true = serve(must(Store(), is_open, status=409, detail=True))
+    store = Store()
+    one = serve(must(store, is_open, status=409, detail=1))
+    true = serve(must(store, is_open, status=409, detail=True))
 
     assert get(one, "/orders/2").text == '{"detail":1}'
     assert get(true, "/orders/2").text == '{"detail":true}'
