@@ -15,8 +15,8 @@ from sturdyapi.exceptions import ConfigurationError, ResourceStartError
 from sturdyapi.resources import Adapter
 
 from .connection import Connection  # noqa: TC001 - as above
-from .embedded import Embedded, embedded_server
-from .errors import URL_FORM, WHAT, Target, outage
+from .embedded import embedded_server
+from .errors import URL_FORM, WHAT, Place, Target, outage
 from .opening import PoolMaker
 from .options import refuse_bad_options, refuse_bad_size, with_application_name
 from .pool import Pool
@@ -168,9 +168,9 @@ class Postgres(Adapter[Pool]):
             stack.push_async_callback(pool.close, timeout_seconds=self.close_timeout_seconds / 2)
             yield pool
 
-    def _place(self, url: str) -> Embedded:
+    def _place(self, url: str) -> Place:
         try:
-            return Embedded({"dsn": url}, Target.of(url, source=self.source))
+            return Place({"dsn": url}, Target.of(url, source=self.source))
         except ValueError as error:
             problem = f"its URL ({self.source}) {error}"
             raise ResourceStartError(self.name, problem, advice=URL_FORM) from None

@@ -19,11 +19,11 @@ from hashlib import sha256
 from importlib.util import find_spec
 from logging import getLogger
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING
 
 from sturdyapi.exceptions import MissingExtraError, ResourceStartError
 
-from .errors import Target
+from .errors import Place, Target
 
 if sys.platform != "win32":
     import fcntl
@@ -33,7 +33,7 @@ if sys.platform != "win32":
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-__all__ = ["Embedded", "embedded_server"]
+__all__ = ["embedded_server"]
 
 DEFAULT_FOLDER = ".sturdyapi/postgres"
 """Where the data is, under the working directory, if the URL is `embedded:`."""
@@ -48,18 +48,10 @@ _PORT = 5432
 _log = getLogger("sturdyapi.postgres")
 
 
-class Embedded(NamedTuple):
-    """How to connect to the server."""
-
-    options: dict[str, Any]
-    """For `asyncpg.connect()`."""
-    target: Target
-
-
 @asynccontextmanager
 async def embedded_server(
     url: str, environment: object, *, name: str, source: str
-) -> AsyncIterator[Embedded]:
+) -> AsyncIterator[Place]:
     """Give a server that runs for as long as anyone uses its folder, in this process or another.
 
     Args:
@@ -83,7 +75,7 @@ async def embedded_server(
             source=source,
         )
         where = {"host": str(directory), "port": _PORT}
-        yield Embedded({**where, "user": "postgres", "database": "postgres"}, target)
+        yield Place({**where, "user": "postgres", "database": "postgres"}, target)
 
 
 class _Server:

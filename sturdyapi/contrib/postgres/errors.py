@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import ssl
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
 import asyncpg  # type: ignore[import-untyped]
@@ -18,7 +18,7 @@ from sturdyapi.exceptions import (
 )
 from sturdyapi.settings import Dsn
 
-__all__ = ["URL_FORM", "WHAT", "Target", "outage", "start_error"]
+__all__ = ["URL_FORM", "WHAT", "Place", "Target", "outage", "start_error"]
 
 WHAT = "database"
 """Word for the server that a client may see."""
@@ -88,6 +88,14 @@ class Target(NamedTuple):
             database=f"database '{database}'" if database else "database of the user's name",
             source=source,
         )
+
+
+class Place(NamedTuple):
+    """How to connect, and to what."""
+
+    options: dict[str, Any]
+    """For `asyncpg.connect()`."""
+    target: Target
 
 
 def start_error(name: str, error: Exception, target: Target) -> ResourceStartError | None:
