@@ -105,10 +105,12 @@ class Adapter(Resource[T]):
             taken = " or ".join(f"{each}:" for each in self.schemes)
             # Without `//` it is perhaps no URL, but a user's name, or a secret in the wrong place.
             begins = f"begins with '{scheme}:'" if rest.startswith("//") else "has no scheme"
+            is_with_driver = scheme.partition("+")[0].lower() in self.schemes and "+" in scheme
+            advice = " What follows the '+' is a driver, for SQLAlchemy: leave it out."
             raise ConfigurationError(
                 f"The URL of resource '{self.name}' ({self.source}) {begins}. "
-                f"{type(self).__name__} takes {taken}."
-            )
+                f"{type(self).__name__} takes {taken}.{advice if is_with_driver else ''}"
+            ) from None
         return url
 
     @property

@@ -115,8 +115,9 @@ class Resource(Generic[T]):
         close_timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
         _refuse_bad_name(name)
-        _refuse_bad_limit(name, timeout_seconds)
-        _refuse_bad_limit(name, close_timeout_seconds)
+        limit = f"A time limit of resource '{name}'"
+        refuse_bad_limit(limit, timeout_seconds)
+        refuse_bad_limit(limit, close_timeout_seconds)
         self.name = name
         self.needs = resource_list(f"needs= of resource '{name}'", needs)
         self.timeout_seconds = timeout_seconds
@@ -277,11 +278,10 @@ def _refuse_bad_name(name: object) -> None:
         )
 
 
-def _refuse_bad_limit(name: str, seconds: object) -> None:
+def refuse_bad_limit(what: str, seconds: object) -> None:
+    """Raise a `ConfigurationError` that begins with `what`, unless it is a number above 0."""
     if not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
-        raise ConfigurationError(
-            f"A time limit of resource '{name}' is {seconds!r}. Give seconds above 0."
-        )
+        raise ConfigurationError(f"{what} is {seconds!r}. Give seconds above 0.")
 
 
 def _refuse_bad_function(name: str, function: object) -> None:

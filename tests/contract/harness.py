@@ -157,7 +157,7 @@ class Harness(ABC):
         return outage
 
     async def wait_for_connections(self, expected: int) -> None:
-        """Wait until the server has that many: it notices an end a little later than we do."""
+        """Fail unless the server soon has that many: it notices an end a little after we do."""
         counts: list[int] = []
 
         async def is_reached() -> bool:

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -89,11 +89,10 @@ def wait_until_ready(url: str, server: subprocess.Popen[bytes], log: Path) -> No
     """Wait as long as the server starts."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     while True:
-        try:
+        # Nobody listens yet.
+        with suppress(httpx.TransportError):
             if httpx.get(f"{url}/health/ready").is_success:
                 return
-        except httpx.TransportError:
-            pass
         assert server.poll() is None, log.read_text()
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.05)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,9 +14,9 @@ from sturdyapi._extras import needs_extra
 from sturdyapi.exceptions import MissingExtraError
 
 
-def _import(module: str) -> None:
+def _import(module: str) -> Any:
     with needs_extra("sturdyapi.contrib.ducks", "ducks", package="no_such_ducks"):
-        __import__(module)
+        return import_module(module)
 
 
 def test_a_missing_package_is_told_with_its_extra() -> None:
@@ -32,7 +34,7 @@ def test_a_broken_install_keeps_its_own_error() -> None:
 
 def test_what_is_installed_is_imported() -> None:
     """With its package an import is like any other."""
-    _import("json")
+    assert _import("json").loads("1") == 1
 
 
 @pytest.mark.parametrize(("module", "extra"), [("postgres", "postgres")])

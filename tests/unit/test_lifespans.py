@@ -99,7 +99,8 @@ def test_a_list_of_lifespans_opens_in_order() -> None:
 @pytest.mark.parametrize("lifespan", [None, [], ()])
 def test_no_lifespan_is_needed(lifespan: Any) -> None:
     """`lifespan=None`, the default, and an empty list do nothing."""
-    _run(_app(lifespan=lifespan))
+    with TestClient(_app(lifespan=lifespan)) as client:
+        assert client.app_state == {}
 
 
 async def _async_generator(_app: Any) -> AsyncIterator[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,8 +10,9 @@ from fastapi import Depends
 # FastAPI evaluates the annotations of the dependencies.
 from starlette.requests import HTTPConnection  # noqa: TC002
 
-from sturdyapi.exceptions import ConfigurationError, ResourceStartError
+from sturdyapi.exceptions import ResourceStartError
 from sturdyapi.resources import Adapter
+from sturdyapi.resources.resource import refuse_bad_limit
 
 from .connection import Connection  # noqa: TC001 - as above
 from .embedded import embedded_server
@@ -96,8 +96,8 @@ class Postgres(Adapter[Pool]):
             close_timeout_seconds=close_timeout_seconds,
         )
         refuse_bad_size(min_size, max_size)
-        _refuse_bad_limit("acquire_timeout_seconds", acquire_timeout_seconds)
-        _refuse_bad_limit("statement_timeout_seconds", statement_timeout_seconds)
+        refuse_bad_limit("acquire_timeout_seconds", acquire_timeout_seconds)
+        refuse_bad_limit("statement_timeout_seconds", statement_timeout_seconds)
         refuse_bad_options(asyncpg_options)
         self.min_size = min_size
         self.max_size = max_size
@@ -127,17 +127,6 @@ class Postgres(Adapter[Pool]):
     def translate(self, error: BaseException) -> OutageError | None:
         """Return what an error of asyncpg means to a client, or `None` if it is no outage."""
         return outage(error, timeout_seconds=self.statement_timeout_seconds)
-
-    def url_from(self, context: ResourceContext) -> str:
-        """Return the URL with its password, from the settings or as it was given."""
-        try:
-            return super().url_from(context)
-        except ConfigurationError as error:
-            if "begins with 'postgres" not in str(error):
-                raise
-            raise ConfigurationError(
-                f"{error} What follows a '+' is a driver, for SQLAlchemy: leave it out."
-            ) from None
 
     async def _connection_for(self, connection: HTTPConnection) -> AsyncIterator[Connection]:
         async with self.of(connection).acquire(source="connection") as own:
@@ -182,8 +171,3 @@ def _transaction_on(parent: Any) -> Callable[[Connection], AsyncIterator[Connect
             yield connection
 
     return transaction
-
-
-def _refuse_bad_limit(name: str, seconds: object) -> None:
-    if not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
-        raise ConfigurationError(f"{name} is {seconds!r}. Give seconds above 0.")
