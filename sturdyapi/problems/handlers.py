@@ -54,7 +54,7 @@ def exception_handlers(*, problem: bool) -> dict[int | type[Exception], Callable
 
 def outage_response(error: OutageError, *, problem: bool) -> Response:
     """Return the answer to an outage, and tell the log what is behind it."""
-    _log.warning("%s%s", error, _cause(error))
+    _log_cause(error)
     headers = {}
     if isinstance(error, UnavailableError):
         headers["Retry-After"] = str(error.retry_after_seconds)
@@ -63,15 +63,16 @@ def outage_response(error: OutageError, *, problem: bool) -> Response:
     return JSONResponse({"detail": str(error)}, status_code=error.status, headers=headers)
 
 
-def _cause(error: OutageError) -> str:
+def _log_cause(error: OutageError) -> None:
     cause = error.__cause__
-    return "" if cause is None else f" ({type(cause).__name__}: {cause})"
+    _log.warning("%s%s", error, "" if cause is None else f" ({type(cause).__name__}: {cause})")
 
 
 async def _outage(
     connection: HTTPConnection, exc: OutageError, *, problem: bool
 ) -> Response | None:
     if isinstance(connection, WebSocket) and not _takes_response(connection):
+        _log_cause(exc)
         if connection.application_state is not WebSocketState.DISCONNECTED:
             await connection.close(code=_TRY_AGAIN_LATER, reason=_close_reason(str(exc)))
         return None

@@ -368,6 +368,23 @@ def test_unavailable_closes_an_open_websocket() -> None:
     assert message["reason"] == "database is not available right now. Try again in 1 s."
 
 
+@pytest.mark.parametrize("path", ["/", "/open-socket"])
+def test_the_log_has_the_cause_of_an_outage(path: str, caplog: pytest.LogCaptureFixture) -> None:
+    """What is behind an outage is one line in the log, for requests and websockets alike."""
+    error = UnavailableError("database")
+    error.__cause__ = ConnectionRefusedError("nobody listens")
+    client = TestClient(app_that_raises(error))
+
+    if path == "/":
+        client.get(path)
+    else:
+        with client.websocket_connect(path) as socket:
+            socket.receive()
+
+    lines = [each.getMessage() for each in caplog.records if each.name == "sturdyapi.problems"]
+    assert lines == [f"{error} (ConnectionRefusedError: nobody listens)"]
+
+
 @pytest.mark.anyio
 async def test_unavailable_after_the_close_is_silent() -> None:
     """An `UnavailableError` after a websocket was closed sends nothing more."""
