@@ -21,7 +21,7 @@ from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.routing import Host, Mount, Router
 
-from . import log
+from . import draining, log
 from .apidocs import DocsGate, use_packaged_swagger_ui
 from .background import TaskWatch
 from .cors import Cors
@@ -35,7 +35,13 @@ from .exceptions import (
 from .fastapi_options import FastAPIOptions
 from .health import Check, Health
 from .lifespans import as_lifespans, closing_stack, has_own_lifespan, run_handlers
-from .middleware import LayerOptions, RequestLayer, ScopeKeeper, omit_access_line
+from .middleware import (
+    LastResponses,
+    LayerOptions,
+    RequestLayer,
+    ScopeKeeper,
+    omit_access_line,
+)
 from .ownership import describe_ownership
 from .problems import describe_problems, exception_handlers
 from .resources import SCOPE_KEY as RESOURCES_KEY
@@ -56,6 +62,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from .apidocs import DocsAccess
+    from .health import Phase
     from .lifespans import LifespanLike
     from .resources import Resource
     from .routing import RouteHook, RouteView
@@ -271,7 +278,7 @@ class SturdyAPI(FastAPI):
                 state = {**(yielded or {}), **state}
             await run_handlers(self.router.on_startup)
             stack.push_async_callback(run_handlers, self.router.on_shutdown)
-            stack.push_async_callback(self._background.drain, self.settings.shutdown_grace_seconds)
+            stack.push_async_callback(self._drain_background)
             with self._ready():
                 yield state or None
 
@@ -319,14 +326,30 @@ class SturdyAPI(FastAPI):
 
     @contextmanager
     def _ready(self) -> Iterator[None]:
-        if self.health is None:
-            yield
-            return
-        self.health.phase = "ready"
+        self._set_phase("ready")
         try:
-            yield
+            with draining.takes_part(
+                self._begin_drain,
+                delay_seconds=self.settings.shutdown_delay_seconds,
+                grace_seconds=self.settings.shutdown_grace_seconds,
+            ):
+                yield
         finally:
-            self.health.phase = "draining"
+            self._set_phase("draining")
+
+    def _begin_drain(self) -> None:
+        """Be seen as not ready, and ask clients to come back by a new connection."""
+        self._set_phase("draining")
+        if self.middleware_stack is not None:
+            self.middleware_stack = LastResponses(self.middleware_stack)
+
+    def _set_phase(self, phase: Phase) -> None:
+        if self.health is not None:
+            self.health.phase = phase
+
+    async def _drain_background(self) -> None:
+        drain, grace_seconds = draining.current(), self.settings.shutdown_grace_seconds
+        await self._background.drain(grace_seconds if drain is None else drain.remaining_seconds)
 
     @contextmanager
     def _thread_limit(self) -> Iterator[None]:

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = [
+    "AppLoadError",
+    "AppNotFoundError",
     "CheckTypeError",
+    "CommandError",
     "ConfigurationError",
     "DeadlineExceededError",
     "FieldCollisionError",
@@ -40,6 +43,8 @@ __all__ = [
 
 EX_CONFIG = 78
 """Exit code of a process that ends with a `SettingsError` (`EX_CONFIG` of sysexits.h)."""
+EX_START = 3
+"""Exit code of a server whose app can't start, as Uvicorn and Gunicorn have it."""
 
 
 class SturdyError(Exception):
@@ -89,6 +94,42 @@ class MissingExtraError(SturdyError, ImportError):
         return (
             f"{self.feature} needs the package '{self.package}', which is not installed. "
             f"Install it with: pip install 'sturdyapi[{self.extra}]'"
+        )
+
+
+class CommandError(SturdyError):
+    """A command can't do what it was asked for.
+
+    Attributes:
+        exit_code: What the process ends with: 2 for a wrong command line.
+    """
+
+    exit_code: ClassVar[int] = 2
+
+
+class AppNotFoundError(CommandError, LookupError):
+    """A command was given the name of an app that is not there."""
+
+
+class AppLoadError(CommandError, ImportError):
+    """The module of an app is there, and its import fails.
+
+    Attributes:
+        module: As it is imported.
+        problem: What went wrong, and in which line.
+    """
+
+    exit_code = EX_START
+
+    def __init__(self, module: str, problem: str) -> None:
+        super().__init__(name=module)
+        self.module = module
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return (
+            f"{self.module} can't be imported: {self.problem}\n"
+            f"The whole traceback: python -c 'import {self.module}'"
         )
 
 

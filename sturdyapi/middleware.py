@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["RequestLayer", "RequestLog"]
+__all__ = ["LastResponses", "RequestLayer", "RequestLog"]
 
 EXCHANGE_KEY = "sturdyapi.exchange"
 """Scope key of the request in hand; a mounted app finds its parent's there."""
@@ -334,6 +334,33 @@ class ScopeKeeper:
         if exchange is not None:
             exchange.scope = scope
         await self.app(scope, receive, send)
+
+
+class LastResponses:
+    """Asks each client of HTTP/1 to leave its connection after the response.
+
+    An idle connection that a server closes may have a request under way, which is lost with it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] == "http" and scope["http_version"].startswith("1"):
+            send = _closing(send)
+        await self.app(scope, receive, send)
+
+
+def _closing(send: Send) -> Send:
+    async def send_closing(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = list(message.get("headers", ()))
+            if all(name.lower() != b"connection" for name, _ in headers):
+                message = {**message, "headers": [*headers, (b"connection", b"close")]}
+        await send(message)
+
+    return send_closing
 
 
 def omit_access_line(scope: Scope) -> None:

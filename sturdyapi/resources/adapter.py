@@ -51,10 +51,13 @@ class Adapter(Resource[T]):
     Attributes:
         what: Word for the server that a client may see.
         schemes: Schemes of the URLs that are taken.
+        max_connections: Connections that one process opens at the most; `None` where it does not
+            matter. `sturdyapi run` fits the number of workers to it.
     """
 
     what: ClassVar[str]
     schemes: ClassVar[tuple[str, ...]]
+    max_connections: int | None = None
 
     def __init__(
         self,

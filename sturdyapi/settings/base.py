@@ -39,6 +39,10 @@ LogLevel = Literal["TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRI
 LogFormat = Literal["json", "ecs", "text"]
 
 
+_SHUTDOWN_DELAY_SECONDS = 5.0
+"""Time in which an orchestrator or a load balancer notices that a service is not ready."""
+
+
 class Environment(StrEnum):
     """Where a service runs; decides what is shown, to whom, and how strict the settings are."""
 
@@ -58,6 +62,11 @@ def _default_log_level(settings: dict[str, Any]) -> LogLevel:
 
 def _default_log_format(settings: dict[str, Any]) -> LogFormat:
     return "text" if settings["environment"] == Environment.DEVELOPMENT else "json"
+
+
+def _default_shutdown_delay_seconds(settings: dict[str, Any]) -> float:
+    is_behind_balancer = settings["environment"] in (Environment.STAGING, Environment.PRODUCTION)
+    return _SHUTDOWN_DELAY_SECONDS if is_behind_balancer else 0.0
 
 
 def _proxy(value: str) -> str:
@@ -157,6 +166,23 @@ class BaseSettings(pydantic_settings.BaseSettings):
         default=None,
         ge=1,
         description="Number of server processes. Default: decided when the server starts.",
+    )
+    connection_budget: int | None = Field(
+        default=None,
+        ge=1,
+        description=(
+            "Connections that all workers together may open to one server, such as PostgreSQL; "
+            "`sturdyapi run` starts no more workers than fit. Default: no limit is known."
+        ),
+    )
+    shutdown_delay_seconds: float = Field(
+        default_factory=_default_shutdown_delay_seconds,
+        ge=0,
+        allow_inf_nan=False,
+        description=(
+            "Seconds under `sturdyapi run` between readiness turning 503 and the server closing "
+            "its sockets. Default: 5 in staging and production, else 0."
+        ),
     )
     shutdown_grace_seconds: float = Field(
         default=20.0,

@@ -100,7 +100,7 @@ class Postgres(Adapter[Pool]):
         refuse_bad_limit("statement_timeout_seconds", statement_timeout_seconds)
         refuse_bad_options(asyncpg_options)
         self.min_size = min_size
-        self.max_size = max_size
+        self.max_size = self.max_connections = max_size
         self.acquire_timeout_seconds = acquire_timeout_seconds
         self.statement_timeout_seconds = statement_timeout_seconds
         self._options = asyncpg_options

@@ -1,0 +1,5 @@
+"""`python -m sturdyapi`: the command `sturdyapi`."""
+
+from sturdyapi.cli import main
+
+main()

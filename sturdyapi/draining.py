@@ -1,0 +1,95 @@
+"""Leaving service without losing a request: not ready first, the sockets later.
+
+A server that is told to stop says so here, and the apps of the process turn their readiness to 503.
+They take requests until the server closes its sockets, a delay later, when whoever spreads the load
+has noticed.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["Drain", "begin", "current", "takes_part"]
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """The end of this process's service, from the moment its server was told to stop.
+
+    Attributes:
+        began_at: On the monotonic clock.
+        delay_seconds: Until the server closes its sockets.
+        grace_seconds: What is running then gets to finish.
+    """
+
+    began_at: float
+    delay_seconds: float
+    grace_seconds: float
+
+    @property
+    def remaining_seconds(self) -> float:
+        """What is left of the delay and the grace together."""
+        end = self.began_at + self.delay_seconds + self.grace_seconds
+        return max(0.0, end - monotonic())
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    begin: Callable[[], None]
+    delay_seconds: float
+    grace_seconds: float
+
+
+_members: list[_Member] = []
+_drain: Drain | None = None
+
+
+@contextmanager
+def takes_part(
+    begin: Callable[[], None], *, delay_seconds: float, grace_seconds: float
+) -> Iterator[None]:
+    """Let an app take part while the block runs.
+
+    Args:
+        begin: Called when the server was told to stop, on the event loop.
+        delay_seconds: How long the app wants to be seen as not ready before the sockets close.
+        grace_seconds: How long it lets requests finish after that.
+    """
+    member = _Member(begin, delay_seconds, grace_seconds)
+    _members.append(member)
+    try:
+        yield
+    finally:
+        _members.remove(member)
+
+
+def begin(*, grace_seconds: float) -> Drain:
+    """Tell the apps of this process that their server is to stop; a second call changes nothing.
+
+    Args:
+        grace_seconds: What requests get when no app says how much.
+
+    Returns:
+        How long to wait before closing, and for what runs then.
+    """
+    global _drain  # noqa: PLW0603 - a process stops once
+    if _drain is None:
+        _drain = Drain(
+            monotonic(),
+            max((member.delay_seconds for member in _members), default=0.0),
+            max((member.grace_seconds for member in _members), default=grace_seconds),
+        )
+        for member in tuple(_members):
+            member.begin()
+    return _drain
+
+
+def current() -> Drain | None:
+    """Return the drain of this process, if it has begun."""
+    return _drain
