@@ -337,9 +337,10 @@ class SturdyAPI(FastAPI):
         finally:
             self._set_phase("draining")
 
-    def _begin_drain(self) -> None:
+    def _begin_drain(self, *, leaves_service: bool) -> None:
         """Be seen as not ready, and ask clients to come back by a new connection."""
-        self._set_phase("draining")
+        if leaves_service:
+            self._set_phase("draining")
         if self.middleware_stack is not None:
             self.middleware_stack = LastResponses(self.middleware_stack)
 

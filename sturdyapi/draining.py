@@ -10,10 +10,10 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 __all__ = ["Drain", "begin", "current", "takes_part"]
 
@@ -39,9 +39,20 @@ class Drain:
         return max(0.0, end - monotonic())
 
 
+class Begin(Protocol):
+    """What an app does when its server is to stop."""
+
+    def __call__(self, *, leaves_service: bool) -> None:
+        """Begin to leave.
+
+        Args:
+            leaves_service: False if other processes take over, so that the service stays ready.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class _Member:
-    begin: Callable[[], None]
+    begin: Begin
     delay_seconds: float
     grace_seconds: float
 
@@ -51,9 +62,7 @@ _drain: Drain | None = None
 
 
 @contextmanager
-def takes_part(
-    begin: Callable[[], None], *, delay_seconds: float, grace_seconds: float
-) -> Iterator[None]:
+def takes_part(begin: Begin, *, delay_seconds: float, grace_seconds: float) -> Iterator[None]:
     """Let an app take part while the block runs.
 
     Args:
@@ -69,11 +78,12 @@ def takes_part(
         _members.remove(member)
 
 
-def begin(*, grace_seconds: float) -> Drain:
+def begin(*, grace_seconds: float, leaves_service: bool = True) -> Drain:
     """Tell the apps of this process that their server is to stop; a second call changes nothing.
 
     Args:
         grace_seconds: What requests get when no app says how much.
+        leaves_service: False if other processes take over from this one.
 
     Returns:
         How long to wait before closing, and for what runs then.
@@ -86,7 +96,7 @@ def begin(*, grace_seconds: float) -> Drain:
             max((member.grace_seconds for member in _members), default=grace_seconds),
         )
         for member in tuple(_members):
-            member.begin()
+            member.begin(leaves_service=leaves_service)
     return _drain
 
 

@@ -6,6 +6,7 @@ error at request time. The two share no base class with a status code.
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,11 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = [
+    "AddressError",
     "AppLoadError",
     "AppNotFoundError",
     "CheckTypeError",
     "CommandError",
     "ConfigurationError",
+    "ConnectionBudgetError",
     "DeadlineExceededError",
     "FieldCollisionError",
     "MissingExtraError",
@@ -38,13 +41,17 @@ __all__ = [
     "SturdyWarning",
     "SupervisedTaskError",
     "UnavailableError",
+    "UnknownServerError",
     "WireValueError",
+    "WorkerCountError",
 ]
 
 EX_CONFIG = 78
 """Exit code of a process that ends with a `SettingsError` (`EX_CONFIG` of sysexits.h)."""
 EX_START = 3
 """Exit code of a server whose app can't start, as Uvicorn and Gunicorn have it."""
+EX_SIGNALLED = 128
+"""Added to the number of a signal, the exit code of a process that it cut short."""
 
 
 class SturdyError(Exception):
@@ -107,6 +114,46 @@ class CommandError(SturdyError):
     exit_code: ClassVar[int] = 2
 
 
+class UnknownServerError(CommandError, LookupError):
+    """`sturdyapi run` was asked for a server that it does not know."""
+
+    def __init__(self, name: str, *, known: Iterable[str]) -> None:
+        super().__init__(name)
+        self.name = name
+        self.known = tuple(known)
+
+    def __str__(self) -> str:
+        return (
+            f"No server '{self.name}'. Known: {', '.join(self.known)}."
+            f"{did_you_mean(self.name, self.known)}"
+        )
+
+
+class AddressError(CommandError, OSError):
+    """Nothing can listen on an address.
+
+    Attributes:
+        address: Host and port.
+    """
+
+    exit_code = EX_START
+
+    def __init__(self, address: str, cause: OSError) -> None:
+        super().__init__(cause.errno, cause.strerror)
+        self.address = address
+
+    def __str__(self) -> str:
+        if self.errno == errno.EADDRINUSE:
+            return (
+                f"{self.address} is in use by another process. Stop it, or take another port: "
+                "sturdyapi run --port 8001, or the setting PORT."
+            )
+        return (
+            f"Nothing can listen on {self.address}: {self.strerror}. Give an address of this "
+            "machine and a free port: --host and --port, or the settings BIND_HOST and PORT."
+        )
+
+
 class AppNotFoundError(CommandError, LookupError):
     """A command was given the name of an app that is not there."""
 
@@ -117,19 +164,69 @@ class AppLoadError(CommandError, ImportError):
     Attributes:
         module: As it is imported.
         problem: What went wrong, and in which line.
+        folder: Where it is imported from; `None` for the working directory.
     """
 
     exit_code = EX_START
 
-    def __init__(self, module: str, problem: str) -> None:
+    def __init__(self, module: str, problem: str, *, folder: str | None = None) -> None:
         super().__init__(name=module)
         self.module = module
         self.problem = problem
+        self.folder = folder
+
+    def __str__(self) -> str:
+        from_folder = f"cd {self.folder} && " if self.folder else ""
+        return (
+            f"{self.module} can't be imported: {self.problem}\n"
+            f"The whole traceback: {from_folder}python -c 'import {self.module}'"
+        )
+
+
+class WorkerCountError(CommandError, ValueError):
+    """A server was to have a number of workers that makes no sense.
+
+    Attributes:
+        count: As it was asked for.
+        highest: That is taken.
+        limit: CPUs, and what limits them.
+    """
+
+    def __init__(self, count: int, *, highest: int, limit: str) -> None:
+        super().__init__(count)
+        self.count = count
+        self.highest = highest
+        self.limit = limit
 
     def __str__(self) -> str:
         return (
-            f"{self.module} can't be imported: {self.problem}\n"
-            f"The whole traceback: python -c 'import {self.module}'"
+            f"{self.count} workers can't be started with {self.limit}. "
+            f"Take 1 to {self.highest}, or 'auto' for one per CPU."
+        )
+
+
+class ConnectionBudgetError(CommandError, ValueError):
+    """The pool of a single worker is larger than what all workers may open together.
+
+    Attributes:
+        name: Of the adapter.
+        max_connections: That one worker may open.
+        budget: For all workers.
+    """
+
+    exit_code = EX_CONFIG
+
+    def __init__(self, name: str, *, max_connections: int, budget: int) -> None:
+        super().__init__(name)
+        self.name = name
+        self.max_connections = max_connections
+        self.budget = budget
+
+    def __str__(self) -> str:
+        return (
+            f"A single worker may open {self.max_connections} connections of '{self.name}', and "
+            f"connection_budget is {self.budget}. Give '{self.name}' max_size={self.budget} or "
+            "less, or raise the budget."
         )
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+import tomllib
+from contextlib import redirect_stdout
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from traceback import extract_tb
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sturdyapi.exceptions import AppLoadError, AppNotFoundError, SturdyError, did_you_mean
+from sturdyapi.exceptions import AppLoadError, AppNotFoundError, SettingsError, did_you_mean
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -17,6 +20,8 @@ __all__ = ["FOUND_BY_DEFAULT", "Loaded", "Target", "find_target", "import_target
 
 FOUND_BY_DEFAULT = ("main.py", "app.py", "api.py", "app/main.py", "app/app.py", "app/api.py")
 """Where an app is looked for when none is named; the order of the FastAPI CLI."""
+
+_OUR_PACKAGE = str(Path(__file__).parents[1])
 
 
 class Target(NamedTuple):
@@ -46,8 +51,8 @@ def load_app(target: str | None, *, folder: Path) -> Loaded:
     """Import an app.
 
     Args:
-        target: `main:app`, `package.main`, `main.py`, `src/main.py:app`, or `None` to look in the
-            usual places.
+        target: `main:app`, `package.main`, `main.py`, `src/main.py:app`, or `None` for what
+            `pyproject.toml` names (`tool.fastapi.entrypoint`), or what is in the usual places.
         folder: Where to begin; the modules of the app are imported from there.
 
     Raises:
@@ -59,7 +64,7 @@ def load_app(target: str | None, *, folder: Path) -> Loaded:
     module = import_target(found)
     name = found.name or _name_of_app(module)
     app = _attribute(module, name)
-    if not callable(app) or isinstance(app, type):
+    if not _is_asgi(app):
         raise AppNotFoundError(
             f"{module.__name__}:{name} is a {type(app).__name__}, and no ASGI app. "
             "Name the variable that holds what create_app() returned, such as main:app."
@@ -74,47 +79,78 @@ def find_target(target: str | None, *, folder: Path) -> Target:
         AppNotFoundError: There is no such file, or nothing in the usual places.
     """
     if target is None:
-        return _file_target(_default_file(folder), None, folder)
+        target = _entrypoint(folder) or _default_file(folder)
     place, _, name = target.partition(":")
     if place.endswith(".py") or "/" in place:
         return _file_target(Path(place), name or None, folder)
+    if not all(place.split(".")):
+        raise AppNotFoundError(
+            f"'{target}' names no app. Write it as it is imported, such as package.main:app, "
+            "or the file that makes it, such as main.py."
+        )
     return Target(folder.resolve(), place, name or None)
 
 
 def import_target(target: Target) -> ModuleType:
     """Import the module of a target.
 
+    What it prints meanwhile goes to stderr: stdout is for what the command has to say.
+
     Raises:
         AppNotFoundError: There is no such module.
         AppLoadError: Its import fails.
+        SettingsError: The settings are wrong.
     """
-    path = str(target.folder)
-    if path not in sys.path:
-        sys.path.insert(0, path)
+    if sys.path[:1] != [str(target.folder)]:
+        sys.path.insert(0, str(target.folder))
     try:
-        return import_module(target.module)
-    except SturdyError:
+        with redirect_stdout(sys.stderr):
+            return import_module(target.module)
+    except SettingsError:
         raise
     except (Exception, SystemExit) as error:
         if isinstance(error, ModuleNotFoundError) and _is_part(error.name, target.module):
-            raise AppNotFoundError(
-                f"There is no module '{target.module}' in {target.folder}. "
-                "Name it as it is imported there, such as main:app, or its file: main.py."
-            ) from None
-        raise AppLoadError(target.module, _words(error)) from error
+            raise _not_found(target) from None
+        elsewhere = None if target.folder == Path.cwd() else str(target.folder)
+        raise AppLoadError(target.module, _words(error, target), folder=elsewhere) from error
 
 
 def _is_part(missing: str | None, module: str) -> bool:
     return missing is not None and f"{module}.".startswith(f"{missing}.")
 
 
-def _default_file(folder: Path) -> Path:
+def _not_found(target: Target) -> AppNotFoundError:
+    *packages, name = target.module.split(".")
+    beside = target.folder.joinpath(*packages).glob("*")
+    known = [
+        path.stem for path in beside if path.suffix == ".py" or (path / "__init__.py").exists()
+    ]
+    return AppNotFoundError(
+        f"There is no module '{target.module}' in {target.folder}.{did_you_mean(name, known)} "
+        "Name it as it is imported there, such as main:app, or its file: main.py."
+    )
+
+
+def _entrypoint(folder: Path) -> str | None:
+    """Return what the FastAPI CLI is told in the project's file."""
+    file = folder / "pyproject.toml"
+    try:
+        project: Any = tomllib.loads(file.read_text()) if file.is_file() else {}
+    except tomllib.TOMLDecodeError as error:
+        raise AppNotFoundError(
+            f"No app is named, and {file.resolve()} is no TOML: {error}. Mend it, or name the app."
+        ) from None
+    entrypoint = project.get("tool", {}).get("fastapi", {}).get("entrypoint")
+    return entrypoint if isinstance(entrypoint, str) else None
+
+
+def _default_file(folder: Path) -> str:
     for name in FOUND_BY_DEFAULT:
         if (folder / name).is_file():
-            return Path(name)
+            return name
     raise AppNotFoundError(
         f"No app is named, and {folder.resolve()} has none of {', '.join(FOUND_BY_DEFAULT)}. "
-        "Name it: sturdyapi run package.main:app"
+        "Name it, such as package.main:app."
     )
 
 
@@ -133,12 +169,13 @@ def _file_target(file: Path, name: str | None, folder: Path) -> Target:
 
 
 def _name_of_app(module: ModuleType) -> str:
-    for name in ("app", "api"):
-        if hasattr(module, name):
+    values = vars(module)
+    for name in ("app", "api", *values):
+        if name in values and _is_fastapi(values[name]):
             return name
-    # By name: an import of FastAPI is the app's business.
-    for name, value in vars(module).items():
-        if any(each.__name__ == "FastAPI" for each in type(value).__mro__):
+    # A middleware around the app, perhaps.
+    for name in ("app", "api"):
+        if name in values:
             return name
     raise AppNotFoundError(
         f"{module.__name__} has no app. Put what create_app() returns into a variable 'app', "
@@ -146,11 +183,26 @@ def _name_of_app(module: ModuleType) -> str:
     )
 
 
+def _is_fastapi(value: object) -> bool:
+    # By name: an import of FastAPI is the app's business.
+    return any(each.__name__ == "FastAPI" for each in type(value).__mro__)
+
+
+def _is_asgi(value: object) -> bool:
+    if not callable(value) or isinstance(value, type):
+        return False
+    try:
+        signature(value).bind("scope", "receive", "send")
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
 def _attribute(module: ModuleType, name: str) -> object:
     value: object = module
     for part in name.split("."):
-        known = [each for each in vars(value) if not each.startswith("_")]
         if not hasattr(value, part):
+            known = [each for each in dir(value) if not each.startswith("_")]
             raise AppNotFoundError(
                 f"{module.__name__} has no '{name}'.{did_you_mean(part, known)} "
                 "Name the variable that holds what create_app() returned."
@@ -159,12 +211,26 @@ def _attribute(module: ModuleType, name: str) -> object:
     return value
 
 
-def _words(error: BaseException) -> str:
+def _words(error: BaseException, target: Target) -> str:
     """Return what went wrong and in which line of the user's, without a value of a setting."""
-    frames = extract_tb(error.__traceback__)
-    frames = [frame for frame in frames if "importlib" not in frame.filename]
-    own = [frame for frame in frames if "site-packages" not in frame.filename][1:] or frames
     if isinstance(error, SyntaxError):
         return f"SyntaxError: {error.msg} ({error.filename}, line {error.lineno})"
+    own = [
+        frame
+        for frame in extract_tb(error.__traceback__)
+        if frame.filename.startswith(str(target.folder))
+        and not frame.filename.startswith(_OUR_PACKAGE)
+        and "site-packages" not in frame.filename
+    ]
     where = f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
-    return f"{type(error).__name__}: {error}{where}"
+    return f"{type(error).__name__}: {_message(error)}".removesuffix(": ") + where
+
+
+def _message(error: BaseException) -> str:
+    pydantic_core = sys.modules.get("pydantic_core")
+    if pydantic_core is None or not isinstance(error, pydantic_core.ValidationError):
+        return str(error)
+    # Its own text repeats what was validated, such as the password in a URL.
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    places = (f"{'.'.join(map(str, each['loc']))} ({each['type']})" for each in problems)
+    return f"{error.title}: {', '.join(places)}"

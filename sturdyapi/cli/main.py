@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from textwrap import indent
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sturdyapi import __version__
 from sturdyapi.exceptions import EX_CONFIG, SettingsError, SturdyError
 
-from .run import run
+from . import routes, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["app", "run_command_line"]
 
@@ -28,7 +32,7 @@ app = typer.Typer(
 )
 
 
-def _show_version(*, wanted: bool) -> None:
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - the form that typer calls
     if wanted:
         typer.echo(f"sturdyapi {__version__}")
         raise typer.Exit
@@ -38,13 +42,23 @@ def _show_version(*, wanted: bool) -> None:
 def _main(
     *,
     version: Annotated[
-        bool, typer.Option("--version", is_eager=True, help="Show the version and end.")
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_show_version, help="Show the version and end."
+        ),
     ] = False,
 ) -> None:
-    _show_version(wanted=version)
+    pass
 
 
-app.command()(run)
+def _register(command: Callable[..., None], *, examples: str) -> None:
+    """Make a function a command; its docstring is the help, with the examples below it."""
+    # \b: lines stay as they are.
+    app.command(epilog=f"\b\nExamples:\n{indent(examples, '  ')}")(command)
+
+
+_register(run.run, examples=run.EXAMPLES)
+_register(routes.routes, examples=routes.EXAMPLES)
 
 
 def run_command_line() -> None:
@@ -53,7 +67,8 @@ def run_command_line() -> None:
     An error of ours is one message on stderr, without a traceback.
     """
     try:
-        app()
+        # By its name also where it runs as `python -m sturdyapi`.
+        app(prog_name="sturdyapi")
     except SturdyError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(exit_code_of(error))

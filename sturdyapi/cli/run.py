@@ -2,11 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import os
+import shlex
+import socket
+import sys
+from importlib.util import find_spec
+from logging import getLogger
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-__all__ = ["run"]
+from sturdyapi.exceptions import AddressError, MissingExtraError, UnknownServerError
+from sturdyapi.serving.lines import SERVERS
+
+from .loading import load_app
+
+if TYPE_CHECKING:
+    from sturdyapi.serving.capacity import Workers
+    from sturdyapi.serving.lines import Plan, Server
+
+__all__ = ["EXAMPLES", "run"]
+
+EXAMPLES = """\
+sturdyapi run
+sturdyapi run main:app --workers 4
+sturdyapi run main:app --server uvicorn          one process, for a container of its own
+sturdyapi run main:app --workers 2n+1            the rule of thumb for servers that wait
+sturdyapi run main:app --print                   show the line, and do nothing
+sturdyapi run main:app -- --certfile cert.pem    what follows -- is the server's own"""
+
+_DEFAULT_SERVER = "uvicorn" if sys.platform == "win32" else "gunicorn"
+_log = getLogger("sturdyapi.run")
 
 
 def run(
@@ -16,6 +43,131 @@ def run(
             metavar="[APP]", help="The app: main:app, or main.py. Looked for if not named."
         ),
     ] = None,
+    options: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[-- SERVER OPTIONS]", help="Of the server's own; they win."),
+    ] = None,
+    *,
+    server: Annotated[
+        str, typer.Option(help=f"One of {', '.join(SERVERS)}.", show_default=True)
+    ] = _DEFAULT_SERVER,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on. Default: the setting BIND_HOST.")
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="TCP port. Default: the setting PORT. 0: any."),
+    ] = None,
+    workers: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|auto|2n+1",
+            help="Processes. Default: the setting WORKERS, or auto: one per CPU of the container, "
+            "and no more than CONNECTION_BUDGET allows.",
+        ),
+    ] = None,
+    app_dir: Annotated[
+        Path, typer.Option(metavar="DIR", help="Where the app is imported from.")
+    ] = Path(),
+    only_print: Annotated[
+        bool, typer.Option("--print", help="Show the line that would be executed, and end.")
+    ] = False,
 ) -> None:
-    """Serve an app in production."""
-    raise NotImplementedError(target)
+    """Serve an app in production.
+
+    Imports the app once, to see that it can be and to read its settings; then becomes the server,
+    by a line that it tells. When SIGTERM or Ctrl-C stops it, readiness turns 503 first, then the
+    sockets close, and what is running gets to finish. A second signal does not wait.
+    """
+    # Here, since it brings in FastAPI, for which `sturdyapi --help` would wait.
+    from sturdyapi.serving.planning import make_plan  # noqa: PLC0415
+    from sturdyapi.serving.server_log import ServerLog  # noqa: PLC0415
+
+    known = _known_server(server)
+    if target and target.startswith("-"):
+        # `sturdyapi run -- --option`: the app is looked for.
+        options = [target, *(options or [])]
+        target = None
+    loaded = load_app(target, folder=app_dir)
+    plan, count = make_plan(
+        loaded.app,
+        loaded.import_string,
+        host=host,
+        port=port,
+        workers=workers,
+        options=options or (),
+    )
+    line = _Line(known.line(plan), loaded.folder)
+    if only_print:
+        typer.echo(line.text)
+        return
+    _refuse_taken_address(plan)
+    server_log = ServerLog(format=plan.log_format, level=plan.log_level)
+    server_log.begin()
+    _tell(plan, count, line)
+    server_log.end()
+    line.execute()
+
+
+class _Line(NamedTuple):
+    """A command line, and the folder that the app is imported from."""
+
+    words: list[str]
+    folder: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the process gets besides what it has: it starts here, wherever the app is."""
+        if self.folder == Path.cwd():
+            return {}
+        paths = [str(self.folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+        return {"PYTHONPATH": os.pathsep.join(paths)}
+
+    @property
+    def text(self) -> str:
+        """For a shell."""
+        variables = [f"{name}={shlex.quote(value)}" for name, value in self.environment.items()]
+        return " ".join([*variables, shlex.join(self.words)])
+
+    def execute(self) -> None:
+        """Become the server: the same process, so that it gets the signals."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.execve(self.words[0], self.words, {**os.environ, **self.environment})  # noqa: S606
+
+
+def _known_server(name: str) -> Server:
+    if name not in SERVERS:
+        raise UnknownServerError(name, known=SERVERS)
+    server = SERVERS[name]
+    if find_spec(server.package) is None:
+        raise MissingExtraError(
+            f"sturdyapi run --server {name}", server.extra, package=server.package
+        )
+    return server
+
+
+def _refuse_taken_address(plan: Plan) -> None:
+    """Raise if nobody can listen there: servers tell it late, some of them after five tries."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(
+            plan.host, plan.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise AddressError(plan.address, error) from None
+
+
+def _tell(plan: Plan, workers: Workers, line: _Line) -> None:
+    """Say what is going to be executed, in the form of the app's log lines."""
+    noun = "worker" if workers.count == 1 else "workers"
+    _log.info("%d %s: %s", workers.count, noun, workers.reason)
+    if workers.warning:
+        _log.warning("%s", workers.warning)
+    _log.info(
+        "A stop takes up to %d s: let what runs this process wait longer before it kills",
+        plan.stop_seconds,
+    )
+    _log.info("%s", line.text)

@@ -1,0 +1,1 @@
+"""Gunicorn whose workers leave service step by step, and whose log is the app's."""

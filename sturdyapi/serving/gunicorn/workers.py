@@ -1,0 +1,191 @@
+"""Gunicorn's workers that drain: `--worker-class` of `sturdyapi run`."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import mmap
+import signal
+import sys
+from logging import getLogger
+from typing import Any, ClassVar
+
+from gunicorn.errors import AppImportError
+from gunicorn.workers.base import Worker
+from gunicorn.workers.gasgi import ASGIWorker
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+from uvicorn_worker import UvicornWorker  # type: ignore[import-untyped]
+
+from sturdyapi import draining
+from sturdyapi.exceptions import EX_CONFIG, EX_START, SettingsError
+from sturdyapi.log.setup import unconfigure
+from sturdyapi.serving.uvicorn.server import GRACE_SECONDS, Server
+
+from .logger import SharedLogger
+
+__all__ = ["AsgiDrainWorker", "DrainWorker", "UvicornDrainWorker"]
+
+_BEAT_SECONDS = 1.0
+_log = getLogger("sturdyapi.serving")
+
+
+class _Shared:
+    """What a worker and its arbiter tell each other: three bytes of memory that both see."""
+
+    def __init__(self) -> None:
+        # Without a file: the worker inherits it when it is forked.
+        self._bytes = mmap.mmap(-1, 3)
+
+    @property
+    def is_ready(self) -> bool:
+        """The worker has served."""
+        return bool(self._bytes[0])
+
+    @is_ready.setter
+    def is_ready(self, value: bool) -> None:
+        self._bytes[0] = value
+
+    @property
+    def failure(self) -> int:
+        """Exit code that the worker wants the whole server to end with; 0 for none."""
+        return self._bytes[1]
+
+    @failure.setter
+    def failure(self, exit_code: int) -> None:
+        self._bytes[1] = exit_code
+
+    @property
+    def leaves_service(self) -> bool:
+        """The arbiter stops as well; otherwise other workers take over."""
+        return bool(self._bytes[2])
+
+    @leaves_service.setter
+    def leaves_service(self, value: bool) -> None:
+        self._bytes[2] = value
+
+
+class DrainWorker(Worker):
+    """What both workers have in common.
+
+    Attributes:
+        shared: Made before the fork, so that the arbiter has it too.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.shared = _Shared()
+        super().__init__(*args, **kwargs)
+
+    def notify(self) -> None:
+        """Tell the arbiter that the loop turns; a worker does so from when it serves."""
+        self.shared.is_ready = True
+        super().notify()
+
+    def load_wsgi(self) -> None:
+        """Import the app; what goes wrong is one message, and ends the server."""
+        # To the app, which is going to set it up.
+        unconfigure()
+        try:
+            super().load_wsgi()
+        except SettingsError as error:
+            self.fail(str(error), EX_CONFIG)
+        except AppImportError as error:
+            self.fail(str(error), EX_START)
+        except Exception:  # noqa: BLE001 - of the user's; it is logged
+            self._begin_log()
+            _log.exception("The app can't be imported")
+            self.fail("", EX_START)
+        self._begin_log()
+
+    def fail(self, message: str, exit_code: int) -> None:
+        """End the worker, and with it the server.
+
+        Not by Gunicorn's own exit codes for this: two workers that fail side by side make it fail
+        itself.
+        """
+        self.shared.failure = exit_code
+        if message:
+            sys.stderr.write(f"{message}\n")
+            sys.stderr.flush()
+        sys.exit(1)
+
+    def _begin_log(self) -> None:
+        if isinstance(self.log, SharedLogger):
+            self.log.server_log.begin()
+
+
+class UvicornDrainWorker(DrainWorker, UvicornWorker):  # type: ignore[misc]
+    """Uvicorn under Gunicorn."""
+
+    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
+        **UvicornWorker.CONFIG_KWARGS,
+        "access_log": False,
+        "server_header": False,
+    }
+
+    def run(self) -> None:
+        """Serve until the arbiter says otherwise."""
+        self.config.app = self.wsgi
+        self.config.timeout_graceful_shutdown = math.ceil(GRACE_SECONDS)
+        server = Server(
+            self.config, supervised=True, leaves_service=lambda: self.shared.leaves_service
+        )
+        signal.signal(signal.SIGQUIT, server.cut_short)
+        try:
+            server.run(sockets=self.sockets)
+        except SystemExit as ended:
+            if not server.started and ended.code:
+                self.fail("", EX_START)
+            raise
+        sys.exit(server.exit_code)
+
+
+class AsgiDrainWorker(DrainWorker, ASGIWorker):
+    """Gunicorn's own ASGI worker."""
+
+    asgi: Any
+    loop: asyncio.AbstractEventLoop
+    _leaving: asyncio.Task[None] | None = None
+
+    def load_wsgi(self) -> None:
+        """Import the app, and believe the proxies that are trusted, as Uvicorn does."""
+        super().load_wsgi()
+        app: Any = self.asgi
+        self.asgi = ProxyHeadersMiddleware(app, trusted_hosts=self.cfg.forwarded_allow_ips)
+
+    def run(self) -> None:
+        """Serve until the arbiter says otherwise."""
+        try:
+            super().run()
+        except SystemExit as ended:
+            if not self.shared.is_ready and ended.code:
+                self.fail("", EX_START)
+            raise
+
+    def init_signals(self) -> None:
+        """Leave the interrupt of a terminal, which goes to every process, to the arbiter."""
+        super().init_signals()
+        self.loop.add_signal_handler(signal.SIGINT, lambda: None)
+
+    def handle_exit_signal(self) -> None:
+        """Leave service first, and stop then."""
+        if self._leaving is None:
+            self._leaving = self.loop.create_task(self._leave())
+
+    def handle_quit_signal(self) -> None:
+        """Cut off what runs; the app is closed all the same, which Gunicorn leaves out."""
+        self.cfg.set("graceful_timeout", 0)
+        self.alive = False
+        # What Gunicorn waits for.
+        self.nr_conns = 0
+
+    async def _leave(self) -> None:
+        drain = draining.begin(
+            grace_seconds=GRACE_SECONDS, leaves_service=self.shared.leaves_service
+        )
+        # Gunicorn means the workers and their arbiter alike: the workers have to be first.
+        self.cfg.set("graceful_timeout", math.ceil(drain.grace_seconds))
+        await asyncio.sleep(drain.delay_seconds)
+        self.alive = False
+        while True:
+            self.notify()
+            await asyncio.sleep(_BEAT_SECONDS)

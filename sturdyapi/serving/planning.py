@@ -1,0 +1,87 @@
+"""From an app's settings, and what was asked for, to what a server is told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, cast
+
+from sturdyapi.exceptions import CommandError
+from sturdyapi.resources import Adapter, ResourceRegistry
+from sturdyapi.settings import BaseSettings
+
+from .capacity import choose_workers, cpu_limit
+from .lines import Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .capacity import Workers
+
+__all__ = ["make_plan"]
+
+# Below INFO servers tell how they are built, their whole configuration included.
+_SERVER_LEVELS = {"TRACE": "info", "DEBUG": "info", "SUCCESS": "info"}
+
+
+def make_plan(
+    app: object,
+    import_string: str,
+    *,
+    host: str | None,
+    port: int | None,
+    workers: str | None,
+    options: Sequence[str],
+) -> tuple[Plan, Workers]:
+    """Return what a server is told, and why it gets that many workers.
+
+    What is `None` comes from the settings of an app that `create_app()` made, else from the
+    environment.
+
+    Raises:
+        CommandError: The number of workers makes no sense.
+        SettingsError: The app has no settings, and those of the environment are wrong.
+    """
+    settings = _settings_of(app)
+    count = choose_workers(
+        _requested(workers, settings),
+        cpu_limit(),
+        pools=_pools_of(app),
+        connection_budget=settings.connection_budget,
+    )
+    level = settings.log_level
+    plan = Plan(
+        app=import_string,
+        host=host or settings.bind_host,
+        port=settings.port if port is None else port,
+        workers=count.count,
+        trusted_proxies=settings.trusted_proxies,
+        delay_seconds=settings.shutdown_delay_seconds,
+        grace_seconds=settings.shutdown_grace_seconds,
+        log_format=settings.log_format,
+        log_level=_SERVER_LEVELS.get(level, level.lower()),
+        options=options,
+    )
+    return plan, count
+
+
+def _settings_of(app: object) -> BaseSettings:
+    settings = getattr(app, "settings", None)
+    return settings if isinstance(settings, BaseSettings) else BaseSettings.load()
+
+
+def _requested(workers: str | None, settings: BaseSettings) -> int | Literal["auto", "2n+1"]:
+    if workers is None:
+        return settings.workers or "auto"
+    if workers in ("auto", "2n+1"):
+        return cast("Literal['auto', '2n+1']", workers)
+    try:
+        return int(workers)
+    except ValueError:
+        raise CommandError(f"--workers is '{workers}'. Give a number, auto or 2n+1.") from None
+
+
+def _pools_of(app: object) -> dict[str, int]:
+    resources = getattr(app, "resources", None)
+    if not isinstance(resources, ResourceRegistry):
+        return {}
+    adapters = [each for each in resources if isinstance(each, Adapter)]
+    return {each.name: each.max_connections for each in adapters if each.max_connections}

@@ -1,0 +1,1 @@
+"""Uvicorn that leaves service step by step, in one process or several."""
