@@ -32,6 +32,12 @@ class Drain:
     delay_seconds: float
     grace_seconds: float
 
+    def __str__(self) -> str:
+        return (
+            f"taking requests for {self.delay_seconds:g} s more, "
+            f"then {self.grace_seconds:g} s for what is running"
+        )
+
     @property
     def remaining_seconds(self) -> float:
         """What is left of the delay and the grace together."""

@@ -8,7 +8,7 @@ import mmap
 import signal
 import sys
 from logging import getLogger
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gunicorn.errors import AppImportError
 from gunicorn.workers.base import Worker
@@ -22,6 +22,9 @@ from sturdyapi.log.setup import unconfigure
 from sturdyapi.serving.uvicorn.server import GRACE_SECONDS, Server
 
 from .logger import SharedLogger
+
+if TYPE_CHECKING:
+    import socket
 
 __all__ = ["AsgiDrainWorker", "DrainWorker", "UvicornDrainWorker"]
 
@@ -131,12 +134,17 @@ class UvicornDrainWorker(DrainWorker, UvicornWorker):  # type: ignore[misc]
         )
         signal.signal(signal.SIGQUIT, server.cut_short)
         try:
-            server.run(sockets=self.sockets)
+            server.run(sockets=self._plain_sockets())
         except SystemExit as ended:
             if not server.started and ended.code:
                 self.fail("", EX_START)
             raise
         sys.exit(server.exit_code)
+
+    def _plain_sockets(self) -> list[socket.socket]:
+        # Gunicorn's wrappers complain that Uvicorn has closed them.
+        wrapped: list[Any] = list(self.sockets)
+        return [each.sock for each in wrapped]
 
 
 class AsgiDrainWorker(DrainWorker, ASGIWorker):
@@ -182,6 +190,7 @@ class AsgiDrainWorker(DrainWorker, ASGIWorker):
         drain = draining.begin(
             grace_seconds=GRACE_SECONDS, leaves_service=self.shared.leaves_service
         )
+        _log.info("SIGTERM: %s", drain)
         # Gunicorn means the workers and their arbiter alike: the workers have to be first.
         self.cfg.set("graceful_timeout", math.ceil(drain.grace_seconds))
         await asyncio.sleep(drain.delay_seconds)

@@ -122,7 +122,9 @@ class Server(uvicorn.Server):
         is_first = self._drain is None
         drain = self._begin_drain()
         if is_first:
-            _log.info("%s", self._words(drain))
+            served = f"{self.server_state.total_requests} requests served"
+            reason = signal.Signals(self._signals[0]).name if self._signals else served
+            _log.info("%s: %s", reason, drain)
         return self.is_cut_short or monotonic() >= drain.began_at + drain.delay_seconds
 
     def _begin_drain(self) -> Drain:
@@ -132,14 +134,6 @@ class Server(uvicorn.Server):
                 leaves_service=bool(self._signals) and self._leaves_service(),
             )
         return self._drain
-
-    def _words(self, drain: Drain) -> str:
-        served = f"{self.server_state.total_requests} requests served"
-        reason = signal.Signals(self._signals[0]).name if self._signals else served
-        return (
-            f"{reason}: taking requests for {drain.delay_seconds:g} s more, "
-            f"then {drain.grace_seconds:g} s for what is running"
-        )
 
     async def _attend(self) -> None:
         """Do what Uvicorn leaves undone while it waits: heartbeats, and a second signal."""
