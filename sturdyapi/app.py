@@ -53,7 +53,7 @@ from .telemetry import may_skip, nothing_is_set_up
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-    from contextlib import AsyncExitStack
+    from contextlib import AbstractContextManager, AsyncExitStack
 
     from fastapi import APIRouter
     from fastapi.types import DecoratedCallable
@@ -278,6 +278,7 @@ class SturdyAPI(FastAPI):
                 state = {**(yielded or {}), **state}
             await run_handlers(self.router.on_startup)
             stack.push_async_callback(run_handlers, self.router.on_shutdown)
+            stack.enter_context(self._part_in_drain())
             stack.push_async_callback(self._drain_background)
             with self._ready():
                 yield state or None
@@ -328,14 +329,16 @@ class SturdyAPI(FastAPI):
     def _ready(self) -> Iterator[None]:
         self._set_phase("ready")
         try:
-            with draining.takes_part(
-                self._begin_drain,
-                delay_seconds=self.settings.shutdown_delay_seconds,
-                grace_seconds=self.settings.shutdown_grace_seconds,
-            ):
-                yield
+            yield
         finally:
             self._set_phase("draining")
+
+    def _part_in_drain(self) -> AbstractContextManager[None]:
+        return draining.takes_part(
+            self._begin_drain,
+            delay_seconds=self.settings.shutdown_delay_seconds,
+            grace_seconds=self.settings.shutdown_grace_seconds,
+        )
 
     def _begin_drain(self, *, leaves_service: bool) -> None:
         """Be seen as not ready, and ask clients to come back by a new connection."""

@@ -69,19 +69,22 @@ _drain: Drain | None = None
 
 @contextmanager
 def takes_part(begin: Begin, *, delay_seconds: float, grace_seconds: float) -> Iterator[None]:
-    """Let an app take part while the block runs.
+    """Let an app take part while the block runs; the drain is over when the last app has left.
 
     Args:
         begin: Called when the server was told to stop, on the event loop.
         delay_seconds: How long the app wants to be seen as not ready before the sockets close.
         grace_seconds: How long it lets requests finish after that.
     """
+    global _drain  # noqa: PLW0603 - see `begin()`
     member = _Member(begin, delay_seconds, grace_seconds)
     _members.append(member)
     try:
         yield
     finally:
         _members.remove(member)
+        if not _members:
+            _drain = None
 
 
 def begin(*, grace_seconds: float, leaves_service: bool = True) -> Drain:
@@ -94,7 +97,7 @@ def begin(*, grace_seconds: float, leaves_service: bool = True) -> Drain:
     Returns:
         How long to wait before closing, and for what runs then.
     """
-    global _drain  # noqa: PLW0603 - a process stops once
+    global _drain  # noqa: PLW0603 - a process has one server, which stops once
     if _drain is None:
         _drain = Drain(
             monotonic(),
