@@ -24,6 +24,7 @@ test: $(READY) lint ## Set everything up, lint, and run the tests
 
 test-all: $(READY) ## Run the heavy tests and the published suites of FastAPI and Starlette
 	@scripts/setup-browser
+	@scripts/setup-nginx
 	$(BIN)/pytest -m heavy
 	scripts/test-pythons $(VENV)
 	$(BIN)/python scripts/peer-suites
@@ -41,10 +42,11 @@ fix: $(READY) ## Format, and mend what Ruff can mend
 peers: $(READY) ## Run the published suites of FastAPI and Starlette with SturdyAPI in place
 	$(BIN)/python scripts/peer-suites
 
-bench: $(READY) ## Print CPU time per request, SturdyAPI against bare FastAPI
+bench: $(READY) ## Print what SturdyAPI costs, as ratios to bare FastAPI and Uvicorn
 	$(BIN)/python benchmarks/requests_in_process.py
 	$(BIN)/python benchmarks/dependencies.py
 	$(BIN)/python benchmarks/start.py
+	$(BIN)/python benchmarks/serving.py
 
 docs: $(READY) ## Build the site into site/
 	$(BIN)/pip install --quiet --group docs

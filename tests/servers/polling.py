@@ -27,3 +27,12 @@ async def eventually(
         while not await condition():  # noqa: ASYNC110 - what is waited for sets no event
             await anyio.sleep(0.02)
     return time.monotonic() - started
+
+
+def until(condition: Callable[[], object], *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+    """Like `eventually`, for a test that is not async."""
+    deadline = time.monotonic() + timeout_seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        time.sleep(0.02)

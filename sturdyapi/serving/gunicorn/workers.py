@@ -26,13 +26,13 @@ from .logger import SharedLogger
 if TYPE_CHECKING:
     import socket
 
-__all__ = ["AsgiDrainWorker", "DrainWorker", "UvicornDrainWorker"]
+__all__ = ["AsgiDrainWorker", "DrainWorker", "Shared", "UvicornDrainWorker"]
 
 _BEAT_SECONDS = 1.0
 _log = getLogger("sturdyapi.serving")
 
 
-class _Shared:
+class Shared:
     """What a worker and its arbiter tell each other: three bytes of memory that both see."""
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ class DrainWorker(Worker):
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.shared = _Shared()
+        self.shared = Shared()
         super().__init__(*args, **kwargs)
 
     def notify(self) -> None:
