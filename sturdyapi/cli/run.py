@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import socket
 import sys
 from importlib.util import find_spec
 from logging import getLogger
@@ -13,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from sturdyapi.exceptions import AddressError, MissingExtraError, UnknownServerError
+from sturdyapi.exceptions import MissingExtraError, UnknownServerError
+from sturdyapi.serving.address import free_address
 from sturdyapi.serving.lines import SERVERS
 
 from .loading import load_app
@@ -101,7 +101,7 @@ def run(
     if only_print:
         typer.echo(line.text)
         return
-    _refuse_taken_address(plan)
+    free_address(plan.host, plan.port)
     server_log = ServerLog(format=plan.log_format, level=plan.log_level)
     server_log.begin()
     _tell(plan, count, line)
@@ -145,19 +145,6 @@ def _known_server(name: str) -> Server:
             f"sturdyapi run --server {name}", server.extra, package=server.package
         )
     return server
-
-
-def _refuse_taken_address(plan: Plan) -> None:
-    """Raise if nobody can listen there: servers tell it late, some of them after five tries."""
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(
-            plan.host, plan.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except OSError as error:
-        raise AddressError(plan.address, error) from None
 
 
 def _tell(plan: Plan, workers: Workers, line: _Line) -> None:

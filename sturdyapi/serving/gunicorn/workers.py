@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import mmap
 import signal
 import sys
 from logging import getLogger
@@ -19,6 +18,7 @@ from uvicorn_worker import UvicornWorker  # type: ignore[import-untyped]
 from sturdyapi import draining
 from sturdyapi.exceptions import EX_CONFIG, EX_START, SettingsError
 from sturdyapi.log.setup import unconfigure
+from sturdyapi.serving.shared import Shared
 from sturdyapi.serving.uvicorn.server import GRACE_SECONDS, Server
 
 from .logger import SharedLogger
@@ -26,45 +26,10 @@ from .logger import SharedLogger
 if TYPE_CHECKING:
     import socket
 
-__all__ = ["AsgiDrainWorker", "DrainWorker", "Shared", "UvicornDrainWorker"]
+__all__ = ["AsgiDrainWorker", "DrainWorker", "UvicornDrainWorker"]
 
 _BEAT_SECONDS = 1.0
 _log = getLogger("sturdyapi.serving")
-
-
-class Shared:
-    """What a worker and its arbiter tell each other: three bytes of memory that both see."""
-
-    def __init__(self) -> None:
-        # Without a file: the worker inherits it when it is forked.
-        self._bytes = mmap.mmap(-1, 3)
-
-    @property
-    def is_ready(self) -> bool:
-        """The worker has served."""
-        return bool(self._bytes[0])
-
-    @is_ready.setter
-    def is_ready(self, value: bool) -> None:
-        self._bytes[0] = value
-
-    @property
-    def failure(self) -> int:
-        """Exit code that the worker wants the whole server to end with; 0 for none."""
-        return self._bytes[1]
-
-    @failure.setter
-    def failure(self, exit_code: int) -> None:
-        self._bytes[1] = exit_code
-
-    @property
-    def leaves_service(self) -> bool:
-        """The arbiter stops as well; otherwise other workers take over."""
-        return bool(self._bytes[2])
-
-    @leaves_service.setter
-    def leaves_service(self, value: bool) -> None:
-        self._bytes[2] = value
 
 
 class DrainWorker(Worker):

@@ -12,7 +12,7 @@ from gunicorn.errors import HaltServer
 
 from sturdyapi.serving.gunicorn import config
 from sturdyapi.serving.gunicorn.arbiter import Stewardship
-from sturdyapi.serving.gunicorn.workers import Shared
+from sturdyapi.serving.shared import Shared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

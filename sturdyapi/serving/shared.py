@@ -1,0 +1,44 @@
+"""What a worker and its parent process tell each other."""
+
+from __future__ import annotations
+
+import mmap
+
+__all__ = ["Shared"]
+
+
+class Shared:
+    """Three bytes of memory that a worker inherits when it is forked.
+
+    Both see what either writes, without a file, a pipe or a lock.
+    """
+
+    def __init__(self) -> None:
+        self._bytes = mmap.mmap(-1, 3)
+
+    @property
+    def is_ready(self) -> bool:
+        """The worker has begun to serve."""
+        return bool(self._bytes[0])
+
+    @is_ready.setter
+    def is_ready(self, value: bool) -> None:
+        self._bytes[0] = value
+
+    @property
+    def leaves_service(self) -> bool:
+        """The parent stops as well; otherwise other workers take over."""
+        return bool(self._bytes[1])
+
+    @leaves_service.setter
+    def leaves_service(self, value: bool) -> None:
+        self._bytes[1] = value
+
+    @property
+    def failure(self) -> int:
+        """Exit code that the worker wants the whole server to end with; 0 for none."""
+        return self._bytes[2]
+
+    @failure.setter
+    def failure(self, exit_code: int) -> None:
+        self._bytes[2] = exit_code
