@@ -69,6 +69,11 @@ class Health:
         self._expires_at = float("-inf")
         self._running = anyio.Lock()
 
+    @property
+    def paths(self) -> frozenset[str]:
+        """What is answered here, as far as the app is seen to have no route of its own there."""
+        return self._paths
+
     def add(self, check: Check) -> None:
         """Let readiness depend on `check`; one of the same name is replaced."""
         self._checks[check.name] = check

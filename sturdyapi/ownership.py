@@ -15,7 +15,17 @@ from http.client import responses as phrases
 from inspect import Parameter, Signature, getattr_static, isawaitable, iscoroutine, isroutine
 from logging import getLogger
 from threading import Lock
-from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar, get_args, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    NamedTuple,
+    Protocol,
+    TypeVar,
+    get_args,
+    get_origin,
+)
 from uuid import UUID
 from weakref import WeakValueDictionary
 
@@ -36,7 +46,7 @@ if TYPE_CHECKING:
     DependencyLike = Callable[..., Any] | TypeAliasType
     """What FastAPI takes, and a `type` or other name that stands for it."""
 
-__all__ = ["describe_ownership", "found", "must", "owned"]
+__all__ = ["Ownership", "describe_ownership", "found", "must", "owned", "ownership_of"]
 
 T = TypeVar("T")
 
@@ -183,12 +193,33 @@ def describe_ownership(view: _ServedRoute) -> None:
         view.state.responses = {**declared, **added}
 
 
+class Ownership(NamedTuple):
+    """What `owned()` and `must()` ask before an endpoint runs."""
+
+    rules: tuple[str, ...]
+    """As they are written, such as `owned(find_order)` or `must(owned(find_order))`."""
+    users: tuple[str, ...]
+    """What gives the users, such as `current_user()`."""
+
+
+def ownership_of(dependant: Dependant) -> Ownership:
+    """Return what guards one endpoint, in the order in which it runs."""
+    checks = list(dict.fromkeys(_checks(dependant)))
+    rules = [check for check in checks if not isinstance(check, _Guard)]
+    inner = {rule.given_by for rule in rules}
+    users = [check.given_by for check in checks if isinstance(check, _Guard)]
+    return Ownership(
+        rules=tuple(str(rule) for rule in rules if rule not in inner),
+        users=tuple(_call_name(user) for user in users if not isinstance(user, _Check)),
+    )
+
+
 def _checks(dependant: Dependant) -> Iterator[_Check]:
+    for child in dependant.dependencies:
+        yield from _checks(child)
     call: Any = dependant.call
     if isinstance(call, _Check):
         yield call
-    for child in dependant.dependencies:
-        yield from _checks(child)
 
 
 # The dependencies, in the order in which they run.
@@ -197,10 +228,12 @@ def _checks(dependant: Dependant) -> Iterator[_Check]:
 class _Check:
     """A dependency that may refuse; FastAPI reads its parameters from the signature."""
 
+    name: ClassVar[str]
     statuses: tuple[int, ...] = ()
     """What it may answer with."""
 
-    def __init__(self, **dependencies: params.Depends) -> None:
+    def __init__(self, given_by: params.Depends, **dependencies: params.Depends) -> None:
+        self.given_by: Any = given_by.dependency
         # Not a `Request`, which is missing on websockets.
         connection = Parameter("connection", Parameter.KEYWORD_ONLY, annotation=HTTPConnection)
         solved = [
@@ -209,14 +242,20 @@ class _Check:
         ]
         self.__signature__ = Signature([connection, *solved])
 
+    def __str__(self) -> str:
+        given_by = self.given_by
+        inner = str(given_by) if isinstance(given_by, _Check) else _call_name(given_by)
+        return f"{self.name}({inner.removesuffix('()')})"
+
 
 class _Guard(_Check):
     """Gives the user; without one, nothing behind it runs."""
 
+    name = "by"
     statuses = (401,)
 
     def __init__(self, by: params.Depends) -> None:
-        super().__init__(user=by)
+        super().__init__(by, user=by)
 
     async def __call__(self, *, connection: HTTPConnection, user: Any) -> Any:
         if user is None:
@@ -229,6 +268,7 @@ class _Guard(_Check):
 class _OwnerCheck(_Check):
     """Gives what was found to whom it belongs."""
 
+    name = "owned"
     statuses = (404,)
 
     def __init__(
@@ -239,7 +279,7 @@ class _OwnerCheck(_Check):
         key: str | Callable[[Any], Any],
         bypass: Callable[[Any], object] | None,
     ) -> None:
-        super().__init__(user=guard, value=find)
+        super().__init__(find, user=guard, value=find)
         self._find = _call_name(find.dependency)
         self._owner = owner
         self._key = key
@@ -279,6 +319,8 @@ class _OwnerCheck(_Check):
 class _ConditionCheck(_Check):
     """Gives what was found if every condition holds."""
 
+    name = "must"
+
     def __init__(
         self,
         find: params.Depends,
@@ -286,7 +328,7 @@ class _ConditionCheck(_Check):
         status: int,
         detail: Any,
     ) -> None:
-        super().__init__(value=find)
+        super().__init__(find, value=find)
         self.statuses = (404, status) if conditions else (404,)
         self._conditions = conditions
         self._status = status

@@ -189,7 +189,7 @@ def _is_fastapi(value: object) -> bool:
 
 
 def _is_asgi(value: object) -> bool:
-    if not callable(value) or isinstance(value, type):
+    if not callable(value):
         return False
     try:
         signature(value).bind("scope", "receive", "send")

@@ -40,12 +40,12 @@ def run(
     target: Annotated[
         str | None,
         typer.Argument(
-            metavar="[APP]", help="The app: main:app, or main.py. Looked for if not named."
+            metavar="APP", help="The app: main:app, or main.py. Looked for if not named."
         ),
     ] = None,
     options: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[-- SERVER OPTIONS]", help="Of the server's own; they win."),
+        typer.Argument(metavar="-- SERVER OPTIONS", help="Of the server's own; they win."),
     ] = None,
     *,
     server: Annotated[
@@ -63,7 +63,7 @@ def run(
         typer.Option(
             metavar="N|auto|2n+1",
             help="Processes. Default: the setting WORKERS, or auto: one per CPU of the container, "
-            "and no more than CONNECTION_BUDGET allows.",
+            "and no more than CONNECTION_BUDGET allows; with --server uvicorn: 1.",
         ),
     ] = None,
     app_dir: Annotated[
@@ -95,6 +95,7 @@ def run(
         host=host,
         port=port,
         workers=workers,
+        default_workers=known.default_workers,
         options=options or (),
     )
     line = _Line(known.line(plan), loaded.folder)

@@ -7,7 +7,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -63,6 +63,7 @@ class Server(NamedTuple):
     package: str
     extra: str
     """Extra of SturdyAPI that brings the package."""
+    default_workers: int | Literal["auto"] = "auto"
 
 
 def _uvicorn(plan: Plan) -> list[str]:
@@ -136,7 +137,8 @@ def _python(module: str, app: str) -> list[str]:
 SERVERS = {
     "gunicorn": Server(_gunicorn, "gunicorn", "standard"),
     "gunicorn-asgi": Server(_gunicorn_asgi, "gunicorn", "standard"),
-    "uvicorn": Server(_uvicorn, "uvicorn", "standard"),
+    # For platforms that run many small containers, and restart what ends.
+    "uvicorn": Server(_uvicorn, "uvicorn", "standard", default_workers=1),
     "granian": Server(_granian, "granian", "granian"),
 }
 """By the name that `--server` takes."""

@@ -29,7 +29,8 @@ def make_plan(
     host: str | None,
     port: int | None,
     workers: str | None,
-    options: Sequence[str],
+    default_workers: int | Literal["auto"] = "auto",
+    options: Sequence[str] = (),
 ) -> tuple[Plan, Workers]:
     """Return what a server is told, and why it gets that many workers.
 
@@ -42,7 +43,7 @@ def make_plan(
     """
     settings = _settings_of(app)
     count = choose_workers(
-        _requested(workers, settings),
+        _requested(workers, settings.workers or default_workers),
         cpu_limit(),
         pools=_pools_of(app),
         connection_budget=settings.connection_budget,
@@ -68,9 +69,11 @@ def _settings_of(app: object) -> BaseSettings:
     return settings if isinstance(settings, BaseSettings) else BaseSettings.load()
 
 
-def _requested(workers: str | None, settings: BaseSettings) -> int | Literal["auto", "2n+1"]:
+def _requested(
+    workers: str | None, default: int | Literal["auto"]
+) -> int | Literal["auto", "2n+1"]:
     if workers is None:
-        return settings.workers or "auto"
+        return default
     if workers in ("auto", "2n+1"):
         return cast("Literal['auto', '2n+1']", workers)
     try:

@@ -70,8 +70,8 @@ def _shown(default: object) -> str:
     return f'"{default}"' if isinstance(default, str) else repr(default)
 
 
-def test_the_page_of_the_settings_is_made_from_the_fields() -> None:
-    """The settings' page lists every setting as its field describes it."""
+def test_pages_that_are_made_from_code_are_up_to_date() -> None:
+    """The pages of the settings and of the commands say what fields and `--help` say."""
     command = [sys.executable, str(ROOT / "scripts/generate-docs"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
