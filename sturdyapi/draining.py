@@ -33,10 +33,10 @@ class Drain:
     grace_seconds: float
 
     def __str__(self) -> str:
-        return (
-            f"taking requests for {self.delay_seconds:g} s more, "
-            f"then {self.grace_seconds:g} s for what is running"
-        )
+        finishing = f"up to {self.grace_seconds:g} s for what is running"
+        if not self.delay_seconds:
+            return finishing
+        return f"requests are taken for {self.delay_seconds:g} s more, then {finishing}"
 
     @property
     def remaining_seconds(self) -> float:

@@ -11,7 +11,7 @@ import typer
 from sturdyapi import __version__
 from sturdyapi.exceptions import EX_CONFIG, SettingsError, SturdyError
 
-from . import routes, run
+from . import env, routes, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,6 +58,7 @@ def _register(command: Callable[..., None], *, examples: str) -> None:
 
 
 _register(run.run, examples=run.EXAMPLES)
+_register(env.env, examples=env.EXAMPLES)
 _register(routes.routes, examples=routes.EXAMPLES)
 
 

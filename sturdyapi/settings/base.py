@@ -25,8 +25,8 @@ from .expectations import Expected
 from .failing_start import report_failing_start
 from .faults import Fault, refusal
 from .report import settings_error
-from .secrecy import placeholders_in, shown
-from .sources import find_files, lenient, with_lenient_sources
+from .secrecy import PLACEHOLDER_LEFT, placeholders_in, shown
+from .sources import find_files, lenient, remember_file, with_lenient_sources
 from .template import env_example
 from .variables import refuse_reserved_variables
 
@@ -274,6 +274,7 @@ class BaseSettings(pydantic_settings.BaseSettings):
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         refuse_reserved_variables(cls)
+        remember_file(cls)
         hook = vars(cls).get("settings_customise_sources")
         if isinstance(hook, classmethod):
             customise = classmethod(with_lenient_sources(hook.__func__))
@@ -291,8 +292,7 @@ class BaseSettings(pydantic_settings.BaseSettings):
     def _refuse_placeholder(cls, value: Any, info: ValidationInfo) -> Any:
         is_serious = info.data.get("environment") in (Environment.STAGING, Environment.PRODUCTION)
         if is_serious and (paths := placeholders_in(value)):
-            problem = "still holds the placeholder of an example"
-            raise refusal(problem, expected="a secret of your own", paths=paths)
+            raise refusal(PLACEHOLDER_LEFT, expected="a secret of your own", paths=paths)
         return value
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:

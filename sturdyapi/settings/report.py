@@ -25,11 +25,12 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
     from pydantic_settings import BaseSettings
 
-__all__ = ["settings_error"]
+__all__ = ["MISSING", "settings_error"]
 
+MISSING = "is missing"
 _PLACEHOLDERS = "placeholder secrets"
 _PROBLEMS = {
-    "missing": "is missing",
+    "missing": MISSING,
     "enum": "is not one of the allowed values",
     "extra_forbidden": "has an entry that it does not know",
     "literal_error": "is not one of the allowed values",

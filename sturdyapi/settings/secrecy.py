@@ -15,6 +15,7 @@ from .dsn import Dsn, secrets_in_url
 from .expectations import inner_type
 
 __all__ = [
+    "PLACEHOLDER_LEFT",
     "holds_secret",
     "is_placeholder",
     "looks_secret",
@@ -27,6 +28,7 @@ __all__ = [
 MIN_REDACTED_LENGTH = 8
 """Shorter secrets would be found inside ordinary words of a log line."""
 
+PLACEHOLDER_LEFT = "still holds the placeholder of an example"
 _MASK = "**********"
 _HARMLESS_TYPES = (bool, int, float, Decimal, str, Path)
 _SECRET_NAME = re.compile(

@@ -8,6 +8,7 @@ from copy import copy
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from dotenv import dotenv_values
 from pydantic_settings import (
@@ -33,15 +34,19 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Files",
+    "env_file_encoding",
+    "env_file_paths",
     "find_files",
     "lenient",
     "project_root",
+    "remember_file",
     "variables_in_use",
     "with_lenient_sources",
 ]
 
 _SECRETS_DIR = "SECRETS_DIR"
 _DEFAULT_SECRETS_DIR = Path("/run/secrets")
+_files_of_classes: WeakKeyDictionary[type[BaseSettings], str] = WeakKeyDictionary()
 
 
 class Files(NamedTuple):
@@ -56,7 +61,11 @@ class Files(NamedTuple):
 def find_files(settings_class: type[BaseSettings], values: Mapping[str, Any]) -> Files:
     """Find `.env` and the directory with secrets, unless the keywords in `values` name them."""
     files = Files({}, [], [])
-    if "_env_file" not in values:
+    if "_env_file" in values:
+        given = [Path(name) for name in _listed(values["_env_file"] or ())]
+        encoding = env_file_encoding(settings_class)
+        files.env_files.extend(path for path in given if _is_readable(path, encoding))
+    else:
         files.env_files.extend(_env_files(settings_class, values, files.problems))
         files.options["_env_file"] = files.env_files or None
     if "_secrets_dir" not in values:
@@ -66,8 +75,7 @@ def find_files(settings_class: type[BaseSettings], values: Mapping[str, Any]) ->
 
 def project_root(settings_class: type[BaseSettings]) -> Path:
     """Return the folder of the nearest `pyproject.toml` above the class, else the current one."""
-    module = sys.modules.get(settings_class.__module__)
-    file = getattr(module, "__file__", None)
+    file = _file_of(settings_class)
     # `BaseSettings` itself is used by apps that have no class of their own.
     is_ours = settings_class.__module__.startswith(f"{__package__}.")
     for folder in Path(file).resolve().parents if file and not is_ours else ():
@@ -76,13 +84,39 @@ def project_root(settings_class: type[BaseSettings]) -> Path:
     return Path.cwd()
 
 
+def remember_file(settings_class: type[BaseSettings]) -> None:
+    """Keep the file of a class: a module whose import fails is forgotten, its classes are not."""
+    if file := _file_of(settings_class):
+        _files_of_classes[settings_class] = file
+
+
+def _file_of(settings_class: type[BaseSettings]) -> str | None:
+    module = sys.modules.get(settings_class.__module__)
+    file: str | None = getattr(module, "__file__", None)
+    return file if module else _files_of_classes.get(settings_class)
+
+
+def env_file_paths(settings_class: type[BaseSettings]) -> list[Path]:
+    """Return where `.env` is looked for, the file that wins last; none of them has to exist."""
+    root = project_root(settings_class)
+    names = _listed(settings_class.model_config.get("env_file") or ".env")
+    return [root / Path(name).expanduser() for name in names]
+
+
+def env_file_encoding(settings_class: type[BaseSettings]) -> str:
+    """Return the encoding that `.env` is read in."""
+    return settings_class.model_config.get("env_file_encoding") or "utf-8"
+
+
 def variables_in_use(
     settings_class: type[BaseSettings], env_files: Iterable[Path] = ()
 ) -> dict[str, str]:
     """Return the variables that hold something, named in the case of `variables_of()`."""
     case_sensitive = is_case_sensitive(settings_class)
     in_use: dict[str, str] = {}
-    givens: list[Mapping[str, str | None]] = [os.environ, *map(dotenv_values, env_files)]
+    encoding = env_file_encoding(settings_class)
+    in_files = [dotenv_values(path, encoding=encoding) for path in env_files]
+    givens: list[Mapping[str, str | None]] = [os.environ, *in_files]
     for given in givens:
         for name, value in given.items():
             if value:
@@ -213,11 +247,8 @@ def _env_files(
 ) -> list[Path]:
     if _is_testing(settings_class, values):
         return []
-    configured = settings_class.model_config.get("env_file") or ".env"
-    names = [configured] if isinstance(configured, str | os.PathLike) else configured
-    encoding = settings_class.model_config.get("env_file_encoding") or "utf-8"
-    root = project_root(settings_class)
-    found = [path for name in names if (path := root / Path(name).expanduser()).is_file()]
+    encoding = env_file_encoding(settings_class)
+    found = [path for path in env_file_paths(settings_class) if path.is_file()]
     unreadable = [path for path in found if not _is_readable(path, encoding)]
     problems += [
         SettingProblem(path.name, "can't be read", f"a file in {encoding} that this user may read")
@@ -231,6 +262,10 @@ def _is_testing(settings_class: type[BaseSettings], values: Mapping[str, Any]) -
         return bool(values["environment"] == "testing")
     in_use = variables_in_use(settings_class)
     return "testing" in (in_use.get(name) for name in variables_of(settings_class, "environment"))
+
+
+def _listed(names: Any) -> list[Any]:
+    return [names] if isinstance(names, str | os.PathLike) else list(names)
 
 
 def _is_readable(path: Path, encoding: str) -> bool:

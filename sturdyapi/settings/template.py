@@ -13,7 +13,7 @@ from pydantic_core import PydanticUndefined, to_jsonable_python
 from .dsn import Dsn
 from .expectations import expectation_of, model_in
 from .secrecy import looks_secret, secrets_in
-from .variables import variables_of
+from .variables import in_case_of, names_within, variables_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -37,8 +37,7 @@ def env_example(settings_class: type[BaseSettings], *, last: Collection[str] = (
     for name in sorted(settings_class.model_fields, key=lambda name: name in last):
         variable = variables_of(settings_class, name)[0]
         field = settings_class.model_fields[name]
-        delimiter = settings_class.model_config.get("env_nested_delimiter") or ""
-        blocks += _Entry(variable, name, field, field.default).blocks(delimiter)
+        blocks += _Entry(variable, name, field, field.default).blocks(settings_class)
     return "\n\n".join(blocks) + "\n"
 
 
@@ -59,15 +58,22 @@ class _Entry:
         self._default = default
         self._outer = outer
 
-    def blocks(self, delimiter: str) -> Iterator[str]:
+    def blocks(self, settings_class: type[BaseSettings]) -> Iterator[str]:
         """Yield a block of text for each variable."""
         model = model_in(self._field.annotation)
+        delimiter = settings_class.model_config.get("env_nested_delimiter") or ""
         if model and delimiter and model not in self._outer:
             for name, field in model.model_fields.items():
                 default = getattr(self._default, name, field.default)
-                variable = f"{self._variable}{delimiter}{name.upper()}"
-                outer = (*self._outer, model)
-                yield from _Entry(variable, name, field, default, outer).blocks(delimiter)
+                inner = in_case_of(settings_class, names_within(model, name)[0])
+                entry = _Entry(
+                    f"{self._variable}{delimiter}{inner}",
+                    name,
+                    field,
+                    default,
+                    (*self._outer, model),
+                )
+                yield from entry.blocks(settings_class)
         else:
             yield f"{_comment(self._meaning())}\n{self._variable}={self._value()}"
 

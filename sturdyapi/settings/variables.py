@@ -11,10 +11,19 @@ from sturdyapi.exceptions import ReservedVariableError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pydantic import BaseModel
     from pydantic.fields import FieldInfo
     from pydantic_settings import BaseSettings
 
-__all__ = ["aliases_of", "is_case_sensitive", "refuse_reserved_variables", "variables_of"]
+__all__ = [
+    "aliases_of",
+    "in_case_of",
+    "is_case_sensitive",
+    "names_within",
+    "prefix_of",
+    "refuse_reserved_variables",
+    "variables_of",
+]
 
 _RESERVED = frozenset(
     "APPDATA COMPUTERNAME COMSPEC DISPLAY EDITOR HOME HOSTNAME HOSTTYPE LANG LANGUAGE LOGNAME "
@@ -33,7 +42,7 @@ def variables_of(settings_class: type[BaseSettings], field_name: str) -> tuple[s
     config = settings_class.model_config
     names = [_prefix("alias", config) + alias for alias in aliases_of(field, config)]
     names += _name_variable(settings_class, field_name)
-    return tuple(dict.fromkeys(_in_case_of(settings_class, name) for name in names))
+    return tuple(dict.fromkeys(in_case_of(settings_class, name) for name in names))
 
 
 def aliases_of(field: FieldInfo, config: Mapping[str, Any]) -> list[str]:
@@ -45,6 +54,13 @@ def aliases_of(field: FieldInfo, config: Mapping[str, Any]) -> list[str]:
     return [str(item.path[0]) if isinstance(item, AliasPath) else item for item in choices]
 
 
+def names_within(model: type[BaseModel], field_name: str) -> list[str]:
+    """Return the names that a field of a nested model is filled by, the one that wins first."""
+    config = model.model_config
+    aliases = aliases_of(model.model_fields[field_name], config)
+    return aliases if aliases and not _takes_names(config) else [*aliases, field_name]
+
+
 def refuse_reserved_variables(settings_class: type[BaseSettings]) -> None:
     """Raise `ReservedVariableError` if the name of a field is a variable of the shell.
 
@@ -52,9 +68,20 @@ def refuse_reserved_variables(settings_class: type[BaseSettings]) -> None:
     """
     for field_name in settings_class.model_fields:
         for name in _name_variable(settings_class, field_name):
-            variable = _in_case_of(settings_class, name)
+            variable = in_case_of(settings_class, name)
             if variable in _RESERVED:
                 raise ReservedVariableError(settings_class.__name__, field_name, variable)
+
+
+def in_case_of(settings_class: type[BaseSettings], name: str) -> str:
+    """Return the name of a variable in the case of `variables_of()`."""
+    return name if is_case_sensitive(settings_class) else name.upper()
+
+
+def prefix_of(settings_class: type[BaseSettings]) -> str:
+    """Return what the variables begin with that are made from the names of fields."""
+    prefix = _prefix("variable", settings_class.model_config)
+    return in_case_of(settings_class, prefix)
 
 
 def is_case_sensitive(settings_class: type[BaseSettings]) -> bool:
@@ -65,15 +92,16 @@ def is_case_sensitive(settings_class: type[BaseSettings]) -> bool:
 def _name_variable(settings_class: type[BaseSettings], field_name: str) -> list[str]:
     config = settings_class.model_config
     aliases = aliases_of(settings_class.model_fields[field_name], config)
-    if aliases and not (config.get("validate_by_name") or config.get("populate_by_name")):
+    if aliases and not _takes_names(config):
         return []
     return [_prefix("variable", config) + field_name]
+
+
+def _takes_names(config: Mapping[str, Any]) -> bool:
+    """Return whether a field with an alias is filled by its own name too."""
+    return bool(config.get("validate_by_name") or config.get("populate_by_name"))
 
 
 def _prefix(target: str, config: Mapping[str, Any]) -> str:
     applies = config.get("env_prefix_target") or "variable"
     return config.get("env_prefix") or "" if applies in (target, "all") else ""
-
-
-def _in_case_of(settings_class: type[BaseSettings], name: str) -> str:
-    return name if is_case_sensitive(settings_class) else name.upper()

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["AsgiDrainWorker", "DrainWorker", "UvicornDrainWorker"]
 
 _BEAT_SECONDS = 1.0
+_NOTICE_SECONDS = 0.1
 _log = getLogger("sturdyapi.serving")
 
 
@@ -97,7 +98,6 @@ class UvicornDrainWorker(DrainWorker, UvicornWorker):  # type: ignore[misc]
         server = Server(
             self.config, supervised=True, leaves_service=lambda: self.shared.leaves_service
         )
-        signal.signal(signal.SIGQUIT, server.cut_short)
         try:
             server.run(sockets=self._plain_sockets())
         except SystemExit as ended:
@@ -152,6 +152,8 @@ class AsgiDrainWorker(DrainWorker, ASGIWorker):
         self.nr_conns = 0
 
     async def _leave(self) -> None:
+        # A signal to all may be here before the arbiter has got it.
+        await asyncio.sleep(_NOTICE_SECONDS)
         drain = draining.begin(
             grace_seconds=GRACE_SECONDS, leaves_service=self.shared.leaves_service
         )

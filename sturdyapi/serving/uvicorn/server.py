@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import signal
+import threading
 from logging import getLogger
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -50,14 +51,16 @@ class Server(uvicorn.Server):
 
         Args:
             config: Uvicorn's.
-            supervised: A parent process decides when to stop. A terminal sends its interrupt to
-                parent and children alike; the children wait for the parent's word.
+            supervised: A parent process decides when to stop. Terminals and service managers send
+                their signals to parent and children alike: here an interrupt counts for nothing,
+                and SIGTERM once. The parent's second word is SIGQUIT.
             leaves_service: Tells, when a signal has come, whether other processes take over.
         """
         super().__init__(config)
         self._supervised = supervised
         self._leaves_service = leaves_service
         self._signals: list[int] = []
+        self._has_noticed_signal = False
         self._is_used_up = False
         self._drain: Drain | None = None
 
@@ -79,22 +82,31 @@ class Server(uvicorn.Server):
         Uvicorn is not told: it would end the process by the same signal, after a clean end.
         """
         del frame
-        if self._supervised and sig == signal.SIGINT:
+        if self._supervised and (sig == signal.SIGINT or self._signals):
             return
         self._signals.append(sig)
         if self.is_cut_short and not self.started:
             # Opening a resource may take long, and there is nothing to lose.
             raise SystemExit(EX_SIGNALLED + sig)
 
-    def cut_short(self, sig: int, frame: FrameType | None) -> None:
-        """Stop without waiting; a signal handler."""
-        del frame
-        self._signals += [sig, sig]
+    def _handle_quit(self, sig: int, frame: FrameType | None) -> None:
+        self._supervised = False
+        self.handle_exit(sig, frame)
+        self.handle_exit(sig, frame)
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until a signal says otherwise."""
+        if self._supervised and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGQUIT, self._handle_quit)
+        await super().serve(sockets)
 
     async def on_tick(self, counter: int) -> bool:
         """Do what Uvicorn does ten times a second; tell whether to close the sockets now."""
         self._note_served_requests()
-        if self._signals or self._is_used_up:
+        if self._signals and not self._has_noticed_signal:
+            # At the next tick: a signal to all may be here before the parent has got it.
+            self._has_noticed_signal = True
+        elif self._signals or self._is_used_up:
             self.should_exit = self._may_close()
         return await super().on_tick(counter)
 

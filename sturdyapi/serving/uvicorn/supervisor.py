@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from logging import getLogger
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -30,6 +32,11 @@ class _Worker(Process):
     """A process with a server that drains."""
 
     was_ready = False
+
+    def cut_short(self) -> None:
+        """Let the worker wait for nothing; SIGTERM it may have got from elsewhere as well."""
+        if self.pid is not None and self.process.is_alive():
+            os.kill(self.pid, signal.SIGQUIT)
 
     @property
     def server(self) -> Server:
@@ -111,7 +118,7 @@ class Supervisor(Multiprocess):
                 self.exit_code = EX_SIGNALLED + self.signal_queue[-1]
                 self.signal_queue.clear()
                 for worker in self.processes:
-                    worker.process.terminate()
+                    worker.cut_short()
             if monotonic() > deadline:
                 _log.error("Killing workers that did not stop in %g s", self._kill_after_seconds)
                 for worker in self.processes:

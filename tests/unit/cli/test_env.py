@@ -203,6 +203,19 @@ def test_check_that_finds_something(env: Env, project: Path) -> None:
     assert "hunter2" not in done.err
 
 
+def test_what_the_settings_print_is_no_finding(env: Env, write: Write) -> None:
+    """What a check of the class prints while the settings load goes to stderr."""
+    body = """\
+        from sturdyapi import BaseSettings
+        class ShopSettings(BaseSettings):
+            def model_post_init(self, _):
+                print("loaded")
+        """
+    write("other_env.py", body)
+    env("other_env", "--write")
+    assert env("other_env", "--check") == (0, "ShopSettings: nothing is wrong\n", "loaded\n")
+
+
 def test_check_knows_the_other_settings_of_the_process(env: Env, project: Path) -> None:
     """`.env` may hold what another settings class of the app reads."""
     with (project / "shop_env/config.py").open("a") as file:

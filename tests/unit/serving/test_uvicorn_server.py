@@ -142,6 +142,19 @@ def test_a_supervised_server_leaves_interrupts_to_its_parent(threads: ThreadPool
     assert service.server.exit_code == 0
 
 
+def test_a_service_manager_may_signal_every_process(threads: ThreadPoolExecutor) -> None:
+    """A SIGTERM to parent and children reaches a child twice, as with systemd: it counts once."""
+    with served(threads, supervised=True) as (service, running):
+        slow = threads.submit(service.get, "/slow")
+        assert service.has_begun.wait(DEADLINE_SECONDS)
+        service.signal(signal.SIGTERM, signal.SIGTERM)
+        until(lambda: service.server.should_exit)
+        service.may_end.set()
+        assert slow.result(DEADLINE_SECONDS) == (200, '"whole"')
+        running.result(DEADLINE_SECONDS)
+    assert service.server.exit_code == 0
+
+
 def test_a_process_that_has_served_its_requests_makes_room(threads: ThreadPoolExecutor) -> None:
     """At its number of requests a process ends by itself, and stays ready until then."""
     with served(threads, delay_seconds=0.3, limit_max_requests=2) as (service, running):

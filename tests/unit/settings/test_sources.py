@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -366,3 +367,31 @@ def test_own_source_that_fails_names_no_value(set_env: SetEnv, report_of: Report
     report = report_of(Settings)
     assert report["PORTS"].startswith("can't be read by Raw; expected a JSON object")
     assert "hunter2" not in str(report)
+
+
+def test_env_file_given_in_the_call_is_named_in_the_report(
+    tmp_path: Path, report_of: ReportOf
+) -> None:
+    """A report names the variable that stands in a file named in the call."""
+    file = tmp_path / "given.env"
+    file.write_text("ENVIRONMENT=live\n")
+    assert list(report_of(BaseSettings, _env_file=file)) == ["ENVIRONMENT"]
+
+
+def test_env_file_in_another_encoding_is_reported(tmp_path: Path, report_of: ReportOf) -> None:
+    """What is wrong in a file of another encoding is reported like in any other."""
+
+    class Settings(BaseSettings):
+        model_config = SettingsConfigDict(env_file_encoding="latin-1")
+
+    (tmp_path / ".env").write_bytes("# Grüße\nPORT=x\n".encode("latin-1"))
+    assert list(report_of(Settings)) == ["PORT"]
+
+
+def test_project_root_of_a_module_whose_import_failed(
+    project: Path, settings_in: SettingsIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A class keeps its project when its module is forgotten, as after a failed import."""
+    settings_class = settings_in("pass")
+    monkeypatch.delitem(sys.modules, settings_class.__module__)
+    assert project_root(settings_class) == project

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, Field, SecretStr
+from pydantic_settings import SettingsConfigDict
 
 from sturdyapi.settings import BaseSettings, Dsn
 
@@ -140,3 +141,30 @@ def test_template_left_as_it_is_fails_the_start(tmp_path: Path, report_of: Repor
     assert report_of(Settings) == {
         "DATABASE_URL": "is missing; expected a URL such as postgresql://user:password@host/name"
     }
+
+
+class Renamed(BaseModel):
+    size: int = Field(default=5, validation_alias="poolSize")
+
+
+def test_template_writes_a_nested_field_as_it_is_read(set_env: Callable[..., None]) -> None:
+    """A field of a nested model that has another name outside is written by that one."""
+
+    class Nested(BaseSettings):
+        pool: Renamed = Renamed()
+
+    assert "\nPOOL__POOLSIZE=5\n" in Nested.env_example()
+    set_env(POOL__POOLSIZE="7")
+    assert Nested().pool.size == 7
+
+
+def test_template_keeps_the_case_of_a_class_that_minds_it(set_env: Callable[..., None]) -> None:
+    """A case-sensitive class has its nested variables in their own case too."""
+
+    class Sensitive(BaseSettings):
+        model_config = SettingsConfigDict(case_sensitive=True)
+        pool: Pool = Pool(password=SecretStr("s3cret"))
+
+    assert "\npool__size=5\n" in Sensitive.env_example()
+    set_env(pool__size="7")
+    assert Sensitive().pool.size == 7
