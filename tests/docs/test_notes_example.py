@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import httpx2 as httpx
+import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,11 +32,19 @@ class Step(NamedTuple):
     output: str
 
 
-def test_the_session_on_the_page_of_the_example_is_true(tmp_path: Path) -> None:
-    """`make demo` answers the curl session of its README as the README shows it."""
+@pytest.mark.parametrize(
+    "command",
+    [
+        "../../scripts/demo {bin} {port}",
+        pytest.param("{bin}/fastapi dev --no-reload --port {port}", marks=pytest.mark.heavy),
+        pytest.param("{bin}/sturdyapi run --port {port}", marks=pytest.mark.heavy),
+    ],
+)
+def test_the_session_on_the_page_of_the_example_is_true(command: str, tmp_path: Path) -> None:
+    """Served in each of the ways on its page, the example answers as the page shows it."""
     steps = steps_of(PAGE)
     assert len(steps) > 10
-    with demo(tmp_path) as url:
+    with served(command, tmp_path) as url:
         outputs = run([step.command for step in steps], url=url)
     for step, output in zip(steps, outputs, strict=True):
         assert re.fullmatch(pattern_of(step.output), output), f"$ {step.command}\n{output}"
@@ -63,10 +72,10 @@ def run(commands: list[str], *, url: str) -> list[str]:
 
 
 @contextmanager
-def demo(folder: Path) -> Iterator[str]:
-    """Serve the example as `make demo` does, with its data in a folder."""
+def served(command: str, folder: Path) -> Iterator[str]:
+    """Serve the example by a command, with its data in a folder."""
     port = free_port()
-    command = [str(ROOT / "scripts/demo"), str(Path(sys.executable).parent), str(port)]
+    words = command.format(bin=Path(sys.executable).parent, port=port).split()
     environment = {
         **os.environ,
         "DATABASE_URL": f"embedded:{folder}/data",
@@ -75,7 +84,7 @@ def demo(folder: Path) -> Iterator[str]:
     log = folder / "log"
     with log.open("w") as output:
         server = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
+            words, cwd=PAGE.parent, env=environment, stdout=output, stderr=subprocess.STDOUT
         )
     try:
         wait_until_ready(f"http://127.0.0.1:{port}", server, log)
