@@ -50,6 +50,18 @@ def test_the_session_on_the_page_of_the_example_is_true(command: str, tmp_path: 
         assert re.fullmatch(pattern_of(step.output), output), f"$ {step.command}\n{output}"
 
 
+def test_the_env_file_of_the_example_is_up_to_date() -> None:
+    """`.env.example` holds every setting of the example, and no other."""
+    done = subprocess.run(
+        [sys.executable, "-m", "sturdyapi", "env", "--check"],
+        cwd=PAGE.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
 def steps_of(page: Path) -> list[Step]:
     """Read the session on a page."""
     sessions = re.findall(r"^```console\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)

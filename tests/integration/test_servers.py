@@ -10,28 +10,23 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import re
 import signal
-import socket
-import subprocess
-import sys
 from contextlib import closing, suppress
-from threading import Condition, Thread
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from tests.servers.process import DEADLINE_SECONDS, ServerProcess
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.heavy
-
-DEADLINE_SECONDS = 30.0
-"""Several times what the slowest step needs on a busy machine."""
 
 NEW_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -112,106 +107,21 @@ async def talk(socket: WebSocket, room: str) -> None:
 """
 
 
-class Server:
-    """A server process, and the lines it has written so far."""
+class Server(ServerProcess):
+    """A server process on a port that it has chosen itself."""
 
     def __init__(self, command: list[str], folder: Path) -> None:
-        environment = {**os.environ, "FASTAPI_ENV": "production", "PYTHONUNBUFFERED": "1"}
-        environment.pop("ENVIRONMENT", None)
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", *command],
-            cwd=folder,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        self.texts: list[str] = []
-        self._changed = Condition()
-        self._reader = Thread(target=self._read)
-        self._reader.start()
+        super().__init__(command, folder)
         running = re.compile(r"(?:running on|Listening at:) http://127\.0\.0\.1:(\d+)")
-        found = self.wait(lambda: running.search("\n".join(self.texts)))
+        found = self.wait(lambda: running.search(self.output))
         self.port = int(found[1])
-        self.wait(lambda: "opened" in "\n".join(self.texts))
+        self.wait(lambda: "opened" in self.messages)
         self._started = len(self.texts)
-
-    def _read(self) -> None:
-        output = self.process.stdout
-        if output is None:
-            return
-        with output:
-            for line in output:
-                with self._changed:
-                    self.texts.append(line.decode().rstrip("\n"))
-                    self._changed.notify_all()
-
-    def wait(self, condition: Callable[[], Any]) -> Any:
-        """Wait for a line to make the condition true, and return what it gave."""
-        with self._changed:
-            if not self._changed.wait_for(condition, DEADLINE_SECONDS):
-                pytest.fail("not in time; the server wrote:\n" + "\n".join(self.texts))
-            return condition()
 
     @property
     def texts_of_requests(self) -> list[str]:
         """What was written since the start."""
         return self.texts[self._started :]
-
-    @property
-    def lines(self) -> list[dict[str, Any]]:
-        """The JSON lines."""
-        return [json.loads(text) for text in list(self.texts) if text.startswith("{")]
-
-    def line(self, request_id: str, logger: str = "sturdyapi.access") -> dict[str, Any]:
-        """Wait for the line of a request, and return it; fail if there are two."""
-        found = self.wait(lambda: self.lines_of(request_id, logger))
-        assert len(found) == 1
-        return found[0]  # type: ignore[no-any-return]
-
-    def lines_of(self, request_id: str, logger: str) -> list[dict[str, Any]]:
-        """Return the lines that a logger has written for a request so far."""
-        return [
-            line
-            for line in self.lines
-            if line.get("request_id") == request_id and line["logger"] == logger
-        ]
-
-    def ask(
-        self, method: str, path: str, body: bytes | None = None, **headers: str
-    ) -> http.client.HTTPResponse:
-        """Send a request and return the response, its body read."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE_SECONDS)
-        with closing(connection):
-            named = {name.replace("_", "-"): value for name, value in headers.items()}
-            connection.request(method, path, body, named)
-            response = connection.getresponse()
-            response.body = response.read()  # type: ignore[attr-defined]
-            return response
-
-    def open(self) -> socket.socket:
-        """Open a connection to write bytes to."""
-        return socket.create_connection(("127.0.0.1", self.port), timeout=DEADLINE_SECONDS)
-
-    def ask_raw(self, request: bytes) -> tuple[int, bytes]:
-        """Send bytes, and return the status and the head of what comes back."""
-        answer = b""
-        with self.open() as connection:
-            connection.sendall(request)
-            with suppress(ConnectionResetError):
-                while b"\r\n\r\n" not in answer and (part := connection.recv(65536)):
-                    answer += part
-        return int(answer.split()[1]) if answer else 0, answer.partition(b"\r\n\r\n")[0]
-
-    def end(self) -> int:
-        """End the process as a container platform does, and return its code."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(DEADLINE_SECONDS)
-
-    def kill(self) -> None:
-        """End the process if it has not ended, and its output."""
-        self.process.kill()
-        self.process.wait()
-        self._reader.join()
 
 
 SERVERS = {
@@ -245,9 +155,10 @@ def server(
     (folder / "app.py").write_text(APP)
     running = Server(SERVERS[request.param], folder)
     yield running
-    with suppress(subprocess.TimeoutExpired):
+    try:
         running.end()
-    running.kill()
+    finally:
+        running.kill()
 
 
 def _id(response: http.client.HTTPResponse) -> str:
@@ -512,7 +423,7 @@ def test_sigterm_ends_a_service_cleanly(start: Callable[[str], Server], name: st
     answers: list[int] = []
     client = Thread(target=lambda: answers.append(server.ask("GET", "/slow").status))
     client.start()
-    server.wait(lambda: "slow has begun" in "\n".join(server.texts))
+    server.wait(lambda: "slow has begun" in server.messages)
 
     code = server.end()
     client.join(DEADLINE_SECONDS)
