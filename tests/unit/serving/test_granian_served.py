@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
+TIMEOUT_SECONDS = 10.0
+"""Many times what the slowest step needs."""
+
 HTTP = {"type": "http"}
 WEBSOCKET = {"type": "websocket"}
 
@@ -85,7 +88,7 @@ class Server:
     async def start(self) -> None:
         self.call({"type": "lifespan"})
         await self.tell("startup")
-        assert await self.sent.get() == "lifespan.startup.complete"
+        assert self.sent.get_nowait() == "lifespan.startup.complete"
 
     async def tell(self, what: str) -> None:
         await self.events.put({"type": f"lifespan.{what}"})
@@ -100,7 +103,7 @@ class Server:
     async def end(self) -> None:
         for task in self.tasks:
             task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await asyncio.wait(self.tasks, timeout=TIMEOUT_SECONDS)
 
 
 async def _settle() -> None:
@@ -149,7 +152,7 @@ async def test_the_sockets_are_closed_once() -> None:
 
 
 async def _until(condition: Any) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while not condition():  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0.001)
 
@@ -240,7 +243,7 @@ async def test_a_failed_start_ends_the_worker(exit_codes: list[int]) -> None:
     server.call({"type": "lifespan"})
     await _until(lambda: exit_codes)
     assert exit_codes == [EX_START]
-    assert await server.sent.get() == "lifespan.startup.failed"  # Granian logs the message.
+    assert server.sent.get_nowait() == "lifespan.startup.failed"  # Granian logs the message.
     assert not server.shared.is_ready
     await server.end()
 
@@ -262,7 +265,8 @@ async def test_an_app_without_a_lifespan_is_served() -> None:
     await server.tell("shutdown")
     assert server.sent.empty()
     app.may_end.set()
-    assert await server.sent.get() == "lifespan.shutdown.complete"
+    await _settle()
+    assert server.sent.get_nowait() == "lifespan.shutdown.complete"
     await server.end()
 
 
@@ -278,8 +282,9 @@ async def test_an_error_of_the_end_is_granians() -> None:
     server = Server(app)
     await server.start()
     await server.tell("shutdown")
+    await _until(server.tasks[0].done)
     with pytest.raises(RuntimeError, match="on purpose"):
-        await server.tasks[0]
+        server.tasks[0].result()
 
 
 @pytest.mark.parametrize(
@@ -353,7 +358,7 @@ async def test_a_websocket_is_told_of_the_restart() -> None:
     sockets.pending[0].set_result({"type": "websocket.receive", "text": "hello"})
     await _settle()
     server.app.leave(server.close_sockets)
-    await call
+    await _until(call.done)
     assert sockets.sent == [{"type": "websocket.close", "code": 1012}]
     assert sockets.received == [
         {"type": "websocket.receive", "text": "hello"},
@@ -367,7 +372,7 @@ async def test_a_late_websocket_is_told_at_once() -> None:
     server = Server(sockets)
     server.app.leave(server.close_sockets)
     await _until(lambda: server.closed == 1)
-    await server.call(WEBSOCKET, sockets.receive, sockets.send)
+    await _until(server.call(WEBSOCKET, sockets.receive, sockets.send).done)
     assert sockets.received == [{"type": "websocket.disconnect", "code": 1012}]
     assert sockets.pending == []
 

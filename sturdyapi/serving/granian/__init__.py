@@ -1,0 +1,1 @@
+"""Granian that leaves service step by step, and whose start fails once."""

@@ -1,0 +1,126 @@
+"""Granian's parent process: when it replaces a worker, and when it gives up."""
+
+from __future__ import annotations
+
+import logging
+import os
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sturdyapi.exceptions import EX_CONFIG, EX_START
+from sturdyapi.serving.granian.server import Server
+from sturdyapi.serving.granian.shared import Shared
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A server that has not started; Granian's loggers are given back at the end."""
+    names = ("_granian", "granian.access")
+    loggers = [logging.getLogger(name) for name in names]
+    before = [(each.handlers, each.propagate, each.level) for each in loggers]
+    yield Server("", respawn_failed_workers=False)
+    for each, state in zip(loggers, before, strict=True):
+        each.handlers, each.propagate, level = state
+        each.setLevel(level)
+
+
+class Worker:
+    """A worker that may have ended."""
+
+    def __init__(self, *, is_ready: bool, exit_code: int | None = None) -> None:
+        self.shared = Shared()
+        self.shared.is_ready = is_ready
+        self.inner = SimpleNamespace(exitcode=exit_code)
+        self.was_terminated = 0
+
+    def terminate(self) -> None:
+        self.was_terminated += 1
+
+
+def _end(server: Any, *workers: Worker) -> bool:
+    """Let workers end, and tell whether they are replaced."""
+    server.wrks = list(workers)
+    ended = [index for index, worker in enumerate(workers) if worker.inner.exitcode is not None]
+    server.interrupt_children = ended
+    return bool(server.respawn_failed_workers)
+
+
+def _exit_code(server: Any, monkeypatch: pytest.MonkeyPatch) -> int:
+    codes: list[int] = []
+    monkeypatch.setattr("granian.server.mp.MPServer.shutdown", lambda _, code: codes.append(code))
+    server.shutdown()
+    return codes[0]
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [(EX_START, EX_START), (EX_CONFIG, EX_CONFIG), (-9, EX_START), (0, EX_START), (1, EX_START)],
+)
+def test_a_start_that_fails_is_not_tried_again(
+    server: Server, end: int, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that ends while the service starts ends the service, whatever its own code."""
+    starting, failed = Worker(is_ready=False), Worker(is_ready=False, exit_code=end)
+    assert not _end(server, starting, failed)
+    assert _exit_code(server, monkeypatch) == code
+
+
+def test_a_worker_that_has_served_is_replaced(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once all have served, the end of one is not the end of the service."""
+    assert _end(server, Worker(is_ready=True), Worker(is_ready=True, exit_code=-9))
+    assert _exit_code(server, monkeypatch) == 0
+
+
+def test_successors_are_tried_a_few_times(server: Server) -> None:
+    """A successor that is killed while it starts is replaced, but not for ever."""
+    _end(server, Worker(is_ready=True), Worker(is_ready=True, exit_code=-9))
+    tries = [
+        _end(server, Worker(is_ready=True), Worker(is_ready=False, exit_code=-9)) for _ in range(9)
+    ]
+    assert tries[0]
+    assert not tries[-1]
+
+
+def test_a_successor_that_says_so_is_not_tried_again(server: Server) -> None:
+    """A successor whose app can't be loaded would fail the next time, too."""
+    _end(server, Worker(is_ready=True), Worker(is_ready=True, exit_code=-9))
+    assert not _end(server, Worker(is_ready=True), Worker(is_ready=False, exit_code=EX_START))
+
+
+def test_the_first_signal_lets_workers_drain(server: Any) -> None:
+    """Workers are told that nobody takes over from them, and then to stop."""
+    server.pid = os.getpid()
+    server.wrks = [Worker(is_ready=True), Worker(is_ready=True)]
+    server.signal_handler_interrupt(15, None)
+    assert [worker.was_terminated for worker in server.wrks] == [1, 1]
+    assert all(worker.shared.leaves_service for worker in server.wrks)
+    assert server.interrupt_signal
+
+
+def test_a_signal_in_a_worker_ends_the_worker(server: Any) -> None:
+    """A worker has its parent's handlers for a moment, and leaves the others alone."""
+    server.pid = os.getppid()
+    server.wrks = [Worker(is_ready=True)]
+    with pytest.raises(SystemExit) as ended:
+        server.signal_handler_interrupt(15, None)
+    assert ended.value.code == 128 + 15
+    assert server.wrks[0].was_terminated == 0
+
+
+def test_a_signal_to_the_whole_group_is_a_clean_end(
+    server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers that a signal has ended before the parent knew of it have not failed."""
+    server.pid = os.getpid()
+    server.wrks = [Worker(is_ready=False, exit_code=-15)]
+    server.interrupt_children = [0]
+    server.signal_handler_interrupt(15, None)
+    assert _exit_code(server, monkeypatch) == 0
+    assert server.interrupt_children == []
