@@ -25,7 +25,8 @@ test: $(READY) lint ## Set everything up, lint, and run the tests
 test-all: $(READY) ## Run the heavy tests and the published suites of FastAPI and Starlette
 	@scripts/setup-browser
 	@scripts/setup-nginx
-	$(BIN)/pytest -m heavy
+	$(BIN)/pytest -m heavy --ignore tests/integration/running
+	$(BIN)/pytest -m heavy --numprocesses 2 tests/integration/running
 	scripts/test-pythons $(VENV)
 	$(BIN)/python scripts/peer-suites
 

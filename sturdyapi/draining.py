@@ -15,7 +15,12 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Drain", "begin", "current", "takes_part"]
+__all__ = ["CLOSE_SECONDS", "GRACE_SECONDS", "Drain", "begin", "current", "takes_part"]
+
+GRACE_SECONDS = 20.0
+"""What requests get to finish if nobody says how much."""
+CLOSE_SECONDS = 4
+"""For closing what an app has open, when nothing runs any more."""
 
 
 @dataclass(frozen=True, slots=True)

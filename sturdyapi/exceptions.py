@@ -7,6 +7,7 @@ error at request time. The two share no base class with a status code.
 from __future__ import annotations
 
 import errno
+import shlex
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -176,7 +177,7 @@ class AppLoadError(CommandError, ImportError):
         self.folder = folder
 
     def __str__(self) -> str:
-        from_folder = f"cd {self.folder} && " if self.folder else ""
+        from_folder = f"cd {shlex.quote(self.folder)} && " if self.folder else ""
         return (
             f"{self.module} can't be imported: {self.problem}\n"
             f"The whole traceback: {from_folder}python -c 'import {self.module}'"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tomllib
 from contextlib import redirect_stdout
@@ -22,6 +23,10 @@ FOUND_BY_DEFAULT = ("main.py", "app.py", "api.py", "app/main.py", "app/app.py", 
 """Where an app is looked for when none is named; the order of the FastAPI CLI."""
 
 _OUR_PACKAGE = str(Path(__file__).parents[1])
+
+
+_CREDENTIALS = re.compile(r"//[^/\s@]*@")
+"""User and password in a URL."""
 
 
 class Target(NamedTuple):
@@ -66,7 +71,7 @@ def load_app(target: str | None, *, folder: Path) -> Loaded:
     app = _attribute(module, name)
     if not _is_asgi(app):
         raise AppNotFoundError(
-            f"{module.__name__}:{name} is a {type(app).__name__}, and no ASGI app. "
+            f"{module.__name__}:{name} is a {_kind(app)}, and no ASGI app. "
             "Name the variable that holds what create_app() returned, such as main:app."
         )
     return Loaded(app, f"{module.__name__}:{name}", found.folder)
@@ -198,6 +203,10 @@ def _is_asgi(value: object) -> bool:
     return True
 
 
+def _kind(value: object) -> str:
+    return "class" if isinstance(value, type) else type(value).__name__
+
+
 def _attribute(module: ModuleType, name: str) -> object:
     value: object = module
     for part in name.split("."):
@@ -229,7 +238,7 @@ def _words(error: BaseException, target: Target) -> str:
 def _message(error: BaseException) -> str:
     pydantic_core = sys.modules.get("pydantic_core")
     if pydantic_core is None or not isinstance(error, pydantic_core.ValidationError):
-        return str(error)
+        return _CREDENTIALS.sub("//***@", str(error))
     # Its own text repeats what was validated, such as the password in a URL.
     problems = error.errors(include_url=False, include_context=False, include_input=False)
     places = (f"{'.'.join(map(str, each['loc']))} ({each['type']})" for each in problems)

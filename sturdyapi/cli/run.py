@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from sturdyapi.exceptions import MissingExtraError, UnknownServerError
+from sturdyapi.exceptions import CommandError, MissingExtraError, UnknownServerError
 from sturdyapi.serving.address import free_address
 from sturdyapi.serving.lines import SERVERS
 
 from .loading import load_app
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sturdyapi.serving.capacity import Workers
     from sturdyapi.serving.lines import Plan, Server
 
@@ -32,6 +34,16 @@ sturdyapi run main:app --workers 2n+1            the rule of thumb for servers t
 sturdyapi run main:app --print                   show the line, and do nothing
 sturdyapi run main:app -- --certfile cert.pem    what follows -- is the server's own"""
 
+_OWN_OPTIONS = {
+    "--host": "--host ADDRESS",
+    "--port": "--port NUMBER",
+    "--workers": "--workers NUMBER",
+    "-w": "--workers NUMBER",
+    "--graceful-timeout": "the setting SHUTDOWN_GRACE_SECONDS",
+    "--timeout-graceful-shutdown": "the setting SHUTDOWN_GRACE_SECONDS",
+    "--forwarded-allow-ips": "the setting TRUSTED_PROXIES",
+}
+"""Options that servers have as well, and what to write instead."""
 _DEFAULT_SERVER = "uvicorn" if sys.platform == "win32" else "gunicorn"
 _log = getLogger("sturdyapi.run")
 
@@ -67,7 +79,10 @@ def run(
         ),
     ] = None,
     app_dir: Annotated[
-        Path, typer.Option(metavar="DIR", help="Where the app is imported from.")
+        Path,
+        typer.Option(
+            metavar="DIR", exists=True, file_okay=False, help="Where the app is imported from."
+        ),
     ] = Path(),
     only_print: Annotated[
         bool, typer.Option("--print", help="Show the line that would be executed, and end.")
@@ -84,6 +99,7 @@ def run(
     from sturdyapi.serving.server_log import ServerLog  # noqa: PLC0415
 
     known = _known_server(server)
+    _refuse_own_options(options or ())
     if target and target.startswith("-"):
         # `sturdyapi run -- --option`: the app is looked for.
         options = [target, *(options or [])]
@@ -102,7 +118,8 @@ def run(
     if only_print:
         typer.echo(line.text)
         return
-    free_address(plan.host, plan.port)
+    if not plan.has_own_binding:
+        free_address(plan.host, plan.port)
     server_log = ServerLog(format=plan.log_format, level=plan.log_level)
     server_log.begin()
     _tell(plan, count, line)
@@ -132,8 +149,9 @@ class _Line(NamedTuple):
 
     def execute(self) -> None:
         """Become the server: the same process, so that it gets the signals."""
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
         os.execve(self.words[0], self.words, {**os.environ, **self.environment})  # noqa: S606
 
 
@@ -146,6 +164,17 @@ def _known_server(name: str) -> Server:
             f"sturdyapi run --server {name}", server.extra, package=server.package
         )
     return server
+
+
+def _refuse_own_options(options: Sequence[str]) -> None:
+    """Raise if what stands behind `--` is an option that this command has itself."""
+    for option in options:
+        name = option.partition("=")[0]
+        if name in _OWN_OPTIONS:
+            raise CommandError(
+                f"{name} stands behind --, and is an option of `sturdyapi run` itself. "
+                f"Write it in front: {_OWN_OPTIONS[name]}."
+            )
 
 
 def _tell(plan: Plan, workers: Workers, line: _Line) -> None:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from sturdyapi.draining import CLOSE_SECONDS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -16,14 +18,12 @@ if TYPE_CHECKING:
 
 __all__ = ["SERVERS", "Plan", "Server"]
 
-_CLOSE_SECONDS = 4
-"""For closing what the app has open. With the default delay and grace the whole stop takes 29 s,
-and Kubernetes kills after 30."""
 _KEEP_ALIVE_SECONDS = 75
 """Longer than a proxy keeps an idle connection: the side that closes first must be the one that
 sends requests, or one is lost now and then."""
 _MAX_REQUESTS = 100_000
 _HEARTBEATS = Path("/dev/shm")  # noqa: S108 - Gunicorn makes a file of its own in it
+_BINDINGS = ("--bind", "-b", "--uds", "--fd")
 _LOGGERS = {"json": "JsonLogger", "ecs": "EcsLogger", "text": "TextLogger"}
 
 
@@ -45,6 +45,11 @@ class Plan:
     """Of the server's own; they come last, so that they win."""
 
     @property
+    def has_own_binding(self) -> bool:
+        """Whether the user's options say where to listen, such as on a unix socket."""
+        return any(option.split("=")[0] in _BINDINGS for option in self.options)
+
+    @property
     def address(self) -> str:
         """Host and port, in the form of a URL."""
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -52,8 +57,11 @@ class Plan:
 
     @property
     def stop_seconds(self) -> int:
-        """Longest that a stop takes; what runs the process has to wait longer."""
-        return math.ceil(self.delay_seconds + self.grace_seconds) + _CLOSE_SECONDS
+        """Longest that a stop takes; what runs the process has to wait longer.
+
+        With the default delay and grace it is 29 s, and Kubernetes kills after 30.
+        """
+        return math.ceil(self.delay_seconds + self.grace_seconds) + CLOSE_SECONDS
 
 
 class Server(NamedTuple):
@@ -98,7 +106,8 @@ def _gunicorn_with(worker: str, own: Sequence[str], plan: Plan) -> list[str]:
         *_python("gunicorn", plan.app),
         *("--config", "python:sturdyapi.serving.gunicorn.config"),
         *("--worker-class", f"sturdyapi.serving.gunicorn.workers.{worker}"),
-        *("--bind", plan.address, "--workers", str(plan.workers)),
+        *([] if plan.has_own_binding else ["--bind", plan.address]),
+        *("--workers", str(plan.workers)),
         *("--graceful-timeout", str(plan.stop_seconds)),
         *own,
         *("--forwarded-allow-ips", ",".join(plan.trusted_proxies)),

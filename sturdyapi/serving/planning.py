@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from sturdyapi.exceptions import CommandError
 from sturdyapi.resources import Adapter, ResourceRegistry
@@ -41,13 +42,16 @@ def make_plan(
         CommandError: The number of workers makes no sense.
         SettingsError: The app has no settings, and those of the environment are wrong.
     """
-    settings = _settings_of(app)
+    own = _made_by_us(app)
+    settings = BaseSettings.load() if own is None else own.settings
     count = choose_workers(
         _requested(workers, settings.workers or default_workers),
         cpu_limit(),
-        pools=_pools_of(app),
+        pools=_pools_of(own),
         connection_budget=settings.connection_budget,
     )
+    if workers is None and settings.workers is None and default_workers != "auto":
+        count = replace(count, reason="the default of this server")
     level = settings.log_level
     plan = Plan(
         app=import_string,
@@ -55,7 +59,8 @@ def make_plan(
         port=settings.port if port is None else port,
         workers=count.count,
         trusted_proxies=settings.trusted_proxies,
-        delay_seconds=settings.shutdown_delay_seconds,
+        # Another app has no readiness that could be seen to turn.
+        delay_seconds=0 if own is None else settings.shutdown_delay_seconds,
         grace_seconds=settings.shutdown_grace_seconds,
         log_format=settings.log_format,
         log_level=_SERVER_LEVELS.get(level, level.lower()),
@@ -64,9 +69,12 @@ def make_plan(
     return plan, count
 
 
-def _settings_of(app: object) -> BaseSettings:
-    settings = getattr(app, "settings", None)
-    return settings if isinstance(settings, BaseSettings) else BaseSettings.load()
+def _made_by_us(app: object) -> Any:
+    """Return the app that `create_app()` made, inside of what is wrapped around it, or `None`."""
+    inner: Any = app
+    while inner is not None and not isinstance(getattr(inner, "settings", None), BaseSettings):
+        inner = getattr(inner, "app", None)
+    return inner
 
 
 def _requested(
@@ -82,7 +90,7 @@ def _requested(
         raise CommandError(f"--workers is '{workers}'. Give a number, auto or 2n+1.") from None
 
 
-def _pools_of(app: object) -> dict[str, int]:
+def _pools_of(app: Any) -> dict[str, int]:
     resources = getattr(app, "resources", None)
     if not isinstance(resources, ResourceRegistry):
         return {}

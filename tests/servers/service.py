@@ -101,4 +101,13 @@ async def where_ws(socket: WebSocket) -> None:
     await socket.close()
 
 
+@router.websocket("/listen")
+async def listen(socket: WebSocket) -> None:
+    """Wait for whatever the client says, until it leaves."""
+    await socket.accept()
+    async for _ in socket.iter_text():
+        pass
+    logger.info("listened")
+
+
 app = create_app(routers=[router], lifespan=lifespan)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from granian.errors import FatalError
 from granian.http import HTTP1Settings, HTTP2Settings
 
 from sturdyapi.exceptions import EX_START, AddressError
+from sturdyapi.serving.address import free_address
 from sturdyapi.serving.server_log import FORMATS, ServerLog
 
 from .loading import AppLoader
@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _serve(loader: AppLoader, options: dict[str, Any]) -> None:
     address, port = options.pop("host"), options.pop("port")
     if options["uds"] is None:
-        address, port = _free_address(address, port)
+        address, port = free_address(address, port)
     folder = options["working_dir"]
     if folder is not None:
         sys.path.insert(0, str(folder))
@@ -122,24 +122,3 @@ def _server_options(options: dict[str, Any]) -> dict[str, Any]:
     rest["http1_settings"] = HTTP1Settings(**http["http1"])
     rest["http2_settings"] = HTTP2Settings(**http["http2"])
     return rest
-
-
-def _free_address(host: str, port: int) -> tuple[str, int]:
-    """Return a number for a name, and a free port for 0.
-
-    Granian shares a port with whoever else shares it, another Granian above all.
-
-    Raises:
-        AddressError: Somebody listens there, or nobody can.
-    """
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            found = probe.getsockname()
-    except OSError as error:
-        raise AddressError(f"{host}:{port}", error) from None
-    return str(found[0]), int(found[1])

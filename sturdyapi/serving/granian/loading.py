@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import sys
-from logging import getLogger
+import multiprocessing
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.importer import ImportFromStringError, import_from_string
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from sturdyapi.exceptions import EX_CONFIG, EX_START, SettingsError
-from sturdyapi.log.setup import unconfigure
+from sturdyapi.serving.app_import import importing_app
+from sturdyapi.serving.asgi import nameless
 
 from .served import ServedApp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import NoReturn
 
     from sturdyapi.serving.server_log import ServerLog
-
-    from .shared import Shared
+    from sturdyapi.serving.shared import Shared
 
 __all__ = ["AppLoader"]
-
-_log = getLogger("sturdyapi.serving")
 
 
 class AppLoader:
@@ -53,28 +48,11 @@ class AppLoader:
 
     def __call__(self, shared: Shared) -> Any:
         """Return the app, as Granian is to serve it in this worker."""
-        # To the app, which is going to set it up.
-        unconfigure()
-        app = self._load()
-        self._server_log.begin()
-        served: Any = ServedApp(app, shared)
-        return ProxyHeadersMiddleware(served, trusted_hosts=[*self._trusted_proxies])
-
-    def _load(self) -> Any:
-        try:
+        # It may choose once how processes of its own start.
+        multiprocessing.set_start_method(None, force=True)
+        with importing_app(self._server_log, ImportFromStringError):
             app = import_from_string(self._app)
-            return app() if self._is_factory else app
-        except SettingsError as error:
-            _end_with(str(error), EX_CONFIG)
-        except ImportFromStringError as error:
-            _end_with(str(error), EX_START)
-        except Exception:  # noqa: BLE001 - of the user's; it is logged
-            self._server_log.begin()
-            _log.exception("The app can't be imported")
-            sys.exit(EX_START)
-
-
-def _end_with(message: str, exit_code: int) -> NoReturn:
-    sys.stderr.write(f"{message}\n")
-    sys.stderr.flush()
-    sys.exit(exit_code)
+            if self._is_factory:
+                app = app()
+        served: Any = ServedApp(nameless(app), shared)
+        return ProxyHeadersMiddleware(served, trusted_hosts=[*self._trusted_proxies])

@@ -14,7 +14,6 @@ from starlette.websockets import WebSocketDisconnect
 from sturdyapi import draining
 from sturdyapi.exceptions import EX_START
 from sturdyapi.log.errors import is_logged
-from sturdyapi.serving.uvicorn.server import GRACE_SECONDS
 
 from .loop import DrainLoop
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from .shared import Shared
+    from sturdyapi.serving.shared import Shared
 
 __all__ = ["ServedApp"]
 
@@ -31,7 +30,8 @@ _NOTICE_SECONDS = 0.1
 """A signal to a whole group may reach a worker before the parent, who knows what it is for."""
 _CANCEL_SECONDS = 2.0
 """What cancelled requests get to clean up."""
-_RESTART = {"type": "websocket.disconnect", "code": 1012}
+_RESTART = 1012
+"""What a websocket is closed with: the client is to come back."""
 _log = getLogger("sturdyapi.serving")
 
 
@@ -57,10 +57,10 @@ class ServedApp:
         """Serve a request, a websocket, or the lifespan."""
         if scope["type"] == "lifespan":
             await self._serve_lifespan(scope, receive, send)
-        elif scope["type"] == "http":
-            await self._serve(scope, receive, _without_name(send))
-        else:
+        elif scope["type"] == "websocket":
             await self._serve(scope, self._sockets.receiver(receive, send), send)
+        else:
+            await self._serve(scope, receive, send)
 
     def leave(self, close_sockets: Callable[[], object]) -> None:
         """Begin the drain; a second time changes nothing."""
@@ -78,11 +78,11 @@ class ServedApp:
     async def _leave(self, close_sockets: Callable[[], object]) -> None:
         await self._pass(_NOTICE_SECONDS)
         drain = draining.begin(
-            grace_seconds=GRACE_SECONDS, leaves_service=self._shared.leaves_service
+            grace_seconds=draining.GRACE_SECONDS, leaves_service=self._shared.leaves_service
         )
         _log.info("SIGTERM: %s", drain)
         await self._pass(drain.delay_seconds)
-        await self._sockets.close()
+        self._sockets.close()
         close_sockets()
         await self._pass(drain.grace_seconds)
         await self._cut_off()
@@ -107,7 +107,7 @@ class ServedApp:
                 raise
         finally:
             if self._is_cut_off.is_set():
-                # Granian would end the response as if it were whole.
+                # Granian would answer 500, and a proxy would not try again elsewhere.
                 await _for_ever()
 
     async def _serve_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -195,59 +195,40 @@ class _WebSockets:
     """The websockets that wait for a message of their clients."""
 
     def __init__(self) -> None:
-        self._waiting: dict[Any, Send] = {}
+        self._waiting: set[Any] = set()
         self._are_closed = asyncio.Event()
 
     def receiver(self, receive: Receive, send: Send) -> Receive:
         """Return a way to receive that ends when the service does."""
 
         async def receive_until_end() -> Message:
-            if self._are_closed.is_set():
-                return dict(_RESTART)
-            message: Any = receive()
-            self._waiting[message] = send
-            try:
-                return await message  # type: ignore[no-any-return]
-            except asyncio.CancelledError:
-                if not self._are_closed.is_set():
-                    raise
-                return dict(_RESTART)
-            finally:
-                del self._waiting[message]
+            if not self._are_closed.is_set():
+                message: Any = receive()
+                self._waiting.add(message)
+                try:
+                    return await message  # type: ignore[no-any-return]
+                except asyncio.CancelledError:
+                    if not self._are_closed.is_set():
+                        raise
+                finally:
+                    self._waiting.remove(message)
+            with suppress(Exception):
+                await send({"type": "websocket.close", "code": _RESTART})
+            return {"type": "websocket.disconnect", "code": _RESTART}
 
         return receive_until_end
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Tell clients and apps that the service restarts."""
         self._are_closed.set()
-        waiting = dict(self._waiting)
-        for message in waiting:
-            # Granian can't send the last frame while it waits for one of the client's.
+        for message in self._waiting:
+            # Granian can't send a last frame while it waits for one of the client's.
             message.cancel()
-        for send in waiting.values():
-            with suppress(Exception):
-                await send({"type": "websocket.close", "code": 1012})
 
 
 def _is_told(error: Exception) -> bool:
     """Tell whether there is a line for an error already, or none is due."""
     return isinstance(error, ClientDisconnect | WebSocketDisconnect) or is_logged(error)
-
-
-def _without_name(send: Send) -> Send:
-    """Return a way to send that keeps Granian from telling its name.
-
-    It adds a header where there is none, so that there is one without a value.
-    """
-
-    async def send_nameless(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = list(message.get("headers", ()))
-            if not any(name.lower() == b"server" for name, _ in headers):
-                message = {**message, "headers": [*headers, (b"server", b"")]}
-        await send(message)
-
-    return send_nameless
 
 
 async def _end_process(exit_code: int) -> None:

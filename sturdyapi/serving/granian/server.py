@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from granian.server.mp import MPServer
 
 from sturdyapi.exceptions import EX_CONFIG, EX_SIGNALLED, EX_START
-from sturdyapi.serving.boot import BootWatch
-
-from .shared import Shared
+from sturdyapi.serving.boot import BootWatch, how_it_ended
+from sturdyapi.serving.shared import Shared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Server"]
 
-_NO_RETRY = (EX_START, EX_CONFIG)
-"""Exit codes of a worker that would fail the same way again."""
 _READY_SECONDS = 60.0
 """What a successor gets to start where no time is set for stopping."""
 _POLL_SECONDS = 0.05
@@ -176,11 +173,11 @@ class Server(MPServer):
         """Return the exit code for a worker that could not start; 0 if it could."""
         if worker.shared.is_ready:
             return 0
-        code = worker.inner.exitcode or 0
-        if not (code in _NO_RETRY or self._boots.must_stop()):
+        others = [each for each in self.wrks if not _has_ended(each)]
+        if not self._boots.must_stop(others_serve=any(each.shared.is_ready for each in others)):
             return 0
-        words = f"signal {-code}" if code < 0 else f"exit code {code}"
-        _log.error("A worker can't start (%s): stopping", words)
+        code = worker.inner.exitcode
+        _log.error("A worker can't start (%s): stopping", how_it_ended(code))
         return EX_CONFIG if code == EX_CONFIG else EX_START
 
 

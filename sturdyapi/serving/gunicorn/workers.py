@@ -16,20 +16,25 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn_worker import UvicornWorker  # type: ignore[import-untyped]
 
 from sturdyapi import draining
-from sturdyapi.exceptions import EX_CONFIG, EX_START, SettingsError
-from sturdyapi.log.setup import unconfigure
+from sturdyapi.exceptions import EX_CONFIG, EX_START
+from sturdyapi.serving.app_import import importing_app
+from sturdyapi.serving.asgi import Calls, WebSockets, nameless
 from sturdyapi.serving.shared import Shared
-from sturdyapi.serving.uvicorn.server import GRACE_SECONDS, Server
+from sturdyapi.serving.uvicorn.server import Server
 
 from .logger import SharedLogger
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
+    from typing import NoReturn
 
 __all__ = ["AsgiDrainWorker", "DrainWorker", "UvicornDrainWorker"]
 
 _BEAT_SECONDS = 1.0
 _NOTICE_SECONDS = 0.1
+_IDLE_SECONDS = 3.0
+"""Longer than Gunicorn keeps a connection that has been used."""
 _log = getLogger("sturdyapi.serving")
 
 
@@ -51,35 +56,26 @@ class DrainWorker(Worker):
 
     def load_wsgi(self) -> None:
         """Import the app; what goes wrong is one message, and ends the server."""
-        # To the app, which is going to set it up.
-        unconfigure()
+        server_log = self.log.server_log if isinstance(self.log, SharedLogger) else None
         try:
-            super().load_wsgi()
-        except SettingsError as error:
-            self.fail(str(error), EX_CONFIG)
-        except AppImportError as error:
-            self.fail(str(error), EX_START)
-        except Exception:  # noqa: BLE001 - of the user's; it is logged
-            self._begin_log()
-            _log.exception("The app can't be imported")
-            self.fail("", EX_START)
-        self._begin_log()
+            with importing_app(server_log, AppImportError):
+                super().load_wsgi()
+        except SystemExit as ended:
+            self.fail(ended.code)
 
-    def fail(self, message: str, exit_code: int) -> None:
-        """End the worker, and with it the server.
+    def fail(self, exit_code: object) -> NoReturn:
+        """End the worker, and tell the arbiter that it could not start.
 
         Not by Gunicorn's own exit codes for this: two workers that fail side by side make it fail
         itself.
         """
-        self.shared.failure = exit_code
-        if message:
-            sys.stderr.write(f"{message}\n")
-            sys.stderr.flush()
+        self.shared.failure = EX_CONFIG if exit_code == EX_CONFIG else EX_START
         sys.exit(1)
 
-    def _begin_log(self) -> None:
-        if isinstance(self.log, SharedLogger):
-            self.log.server_log.begin()
+    @property
+    def grace_seconds(self) -> float:
+        """What requests get to finish if no app of ours says how much."""
+        return float(max(0, self.cfg.graceful_timeout - draining.CLOSE_SECONDS))
 
 
 class UvicornDrainWorker(DrainWorker, UvicornWorker):  # type: ignore[misc]
@@ -94,7 +90,7 @@ class UvicornDrainWorker(DrainWorker, UvicornWorker):  # type: ignore[misc]
     def run(self) -> None:
         """Serve until the arbiter says otherwise."""
         self.config.app = self.wsgi
-        self.config.timeout_graceful_shutdown = math.ceil(GRACE_SECONDS)
+        self.config.timeout_graceful_shutdown = math.ceil(self.grace_seconds)
         server = Server(
             self.config, supervised=True, leaves_service=lambda: self.shared.leaves_service
         )
@@ -102,7 +98,7 @@ class UvicornDrainWorker(DrainWorker, UvicornWorker):  # type: ignore[misc]
             server.run(sockets=self._plain_sockets())
         except SystemExit as ended:
             if not server.started and ended.code:
-                self.fail("", EX_START)
+                self.fail(ended.code)
             raise
         sys.exit(server.exit_code)
 
@@ -122,7 +118,9 @@ class AsgiDrainWorker(DrainWorker, ASGIWorker):
     def load_wsgi(self) -> None:
         """Import the app, and believe the proxies that are trusted, as Uvicorn does."""
         super().load_wsgi()
-        app: Any = self.asgi
+        self._sockets = WebSockets(nameless(self.asgi))
+        self._calls = Calls(self._sockets)
+        app: Any = self._calls
         self.asgi = ProxyHeadersMiddleware(app, trusted_hosts=self.cfg.forwarded_allow_ips)
 
     def run(self) -> None:
@@ -131,13 +129,23 @@ class AsgiDrainWorker(DrainWorker, ASGIWorker):
             super().run()
         except SystemExit as ended:
             if not self.shared.is_ready and ended.code:
-                self.fail("", EX_START)
+                self.fail(ended.code)
             raise
 
     def init_signals(self) -> None:
         """Leave the interrupt of a terminal, which goes to every process, to the arbiter."""
         super().init_signals()
-        self.loop.add_signal_handler(signal.SIGINT, lambda: None)
+        for sig, handle in (
+            (signal.SIGINT, lambda: None),
+            (signal.SIGTERM, self.handle_exit_signal),
+            (signal.SIGQUIT, self.handle_quit_signal),
+        ):
+            self._set_handler(sig, handle)
+
+    def _set_handler(self, sig: int, handle: Callable[[], object]) -> None:
+        # By the standard way: a uvloop that does not run yet forgets what comes.
+        self.loop.remove_signal_handler(sig)
+        signal.signal(sig, lambda *_: self.loop.call_soon_threadsafe(handle))
 
     def handle_exit_signal(self) -> None:
         """Leave service first, and stop then."""
@@ -155,13 +163,18 @@ class AsgiDrainWorker(DrainWorker, ASGIWorker):
         # A signal to all may be here before the arbiter has got it.
         await asyncio.sleep(_NOTICE_SECONDS)
         drain = draining.begin(
-            grace_seconds=GRACE_SECONDS, leaves_service=self.shared.leaves_service
+            grace_seconds=self.grace_seconds, leaves_service=self.shared.leaves_service
         )
         _log.info("SIGTERM: %s", drain)
         # Gunicorn means the workers and their arbiter alike: the workers have to be first.
         self.cfg.set("graceful_timeout", math.ceil(drain.grace_seconds))
-        await asyncio.sleep(drain.delay_seconds)
+        if self.shared.is_ready:
+            await asyncio.sleep(drain.delay_seconds)
+        self._sockets.close()
         self.alive = False
         while True:
             self.notify()
             await asyncio.sleep(_BEAT_SECONDS)
+            if self._calls.idle_seconds > _IDLE_SECONDS:
+                # Gunicorn waits for those who keep a connection and have never sent a request.
+                self.nr_conns = 0

@@ -218,7 +218,7 @@ def test_a_module_without_an_app(write: Write, project: Path) -> None:
     [
         ("5", "int"),
         ("None", "NoneType"),
-        ("FastAPI", "type"),
+        ("FastAPI", "class"),
         ("lambda: FastAPI()", "function"),
         ("len", "builtin_function_or_method"),
         ("getattr", "builtin_function_or_method"),

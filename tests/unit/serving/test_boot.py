@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from sturdyapi.serving.boot import BootWatch
+import pytest
+
+from sturdyapi.serving.boot import BootWatch, how_it_ended
 
 
-def test_the_first_worker_that_fails_ends_the_start() -> None:
-    """A service whose workers have not all served yet gives up at the first that ends."""
-    assert BootWatch().must_stop()
+@pytest.mark.parametrize("others_serve", [True, False])
+def test_the_first_worker_that_fails_ends_the_start(others_serve: bool) -> None:
+    """Until all workers have served, one that can't start is enough to give up."""
+    assert BootWatch().must_stop(others_serve=others_serve)
 
 
-def test_a_replacement_may_fail_twice() -> None:
-    """Of a service that was up, the third worker in a row that fails to start ends it."""
+def test_a_replacement_may_fail_while_others_serve() -> None:
+    """A database that is away for a moment, when one worker is replaced, ends no service."""
     watch = BootWatch()
     watch.all_are_ready()
-    assert [watch.must_stop() for _ in range(3)] == [False, False, True]
+    assert not any(watch.must_stop(others_serve=True) for _ in range(10))
 
 
-def test_a_replacement_that_serves_clears_the_count() -> None:
-    """Failures count only in a row."""
+def test_a_service_without_workers_ends() -> None:
+    """When no worker serves any more, and a new one can't start, it is over."""
     watch = BootWatch()
-    for _ in range(3):
-        watch.all_are_ready()
-        assert [watch.must_stop() for _ in range(2)] == [False, False]
+    watch.all_are_ready()
+    assert watch.must_stop(others_serve=False)
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "words"), [(-9, "signal 9"), (3, "exit code 3"), (None, "exit code 0")]
+)
+def test_the_end_of_a_process_in_words(exit_code: int | None, words: str) -> None:
+    """A negative exit code is the number of a signal."""
+    assert how_it_ended(exit_code) == words

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import multiprocessing
 import signal
-import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -20,8 +20,8 @@ from sturdyapi.serving.granian import command
 from sturdyapi.serving.granian.loading import AppLoader
 from sturdyapi.serving.granian.loop import LOOP, DrainLoop, register_loop
 from sturdyapi.serving.granian.served import ServedApp
-from sturdyapi.serving.granian.shared import Shared
 from sturdyapi.serving.server_log import ServerLog
+from sturdyapi.serving.shared import Shared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -124,24 +124,6 @@ def test_help_is_granians(line: Line, capsys: pytest.CaptureFixture[str]) -> Non
         command.main(["--help"])
     assert ended.value.code == 0
     assert "--backpressure" in capsys.readouterr().out
-
-
-def test_a_shared_port_is_taken() -> None:
-    """A port that somebody else shares is in use, although Granian could share it too."""
-    with socket.socket() as other:
-        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        port = other.getsockname()[1]
-        with pytest.raises(AddressError, match=f"127.0.0.1:{port} is in use"):
-            command._free_address("127.0.0.1", port)
-
-
-def test_an_address_is_a_number() -> None:
-    """A name becomes the number that Granian needs, and 0 a port that the log can tell."""
-    address, port = command._free_address("localhost", 0)
-    assert address in ("127.0.0.1", "::1")
-    assert port > 0
 
 
 def test_a_taken_port_ends_the_command(
@@ -315,6 +297,22 @@ def test_a_factory_is_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     program = APP.replace("def app", "def made") + "def app():\n    return made\n"
     app = _load(program, tmp_path, monkeypatch, is_factory=True)
     assert _see(app, client="10.0.0.1") == (("10.0.0.1", 1), "ws")
+
+
+def test_the_way_to_start_processes_is_the_apps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An app may say once how its own processes start, although its workers are forked."""
+    multiprocessing.set_start_method("fork", force=True)
+    try:
+        _load(
+            "import multiprocessing as m\nm.set_start_method('spawn')\n" + APP,
+            tmp_path,
+            monkeypatch,
+        )
+        assert multiprocessing.get_start_method() == "spawn"
+    finally:
+        multiprocessing.set_start_method(None, force=True)
 
 
 SETTINGS = "from sturdyapi.exceptions import SettingsError\nraise SettingsError('Settings', [])"

@@ -62,6 +62,14 @@ def test_the_exit_code_of_a_worker_is_the_server_s() -> None:
     assert halted.value.exit_status == 78
 
 
+def test_a_replacement_that_can_not_start_does_not_end_those_that_serve() -> None:
+    """A resource that is away for a moment, when one worker is replaced, is no outage."""
+    stewardship = Stewardship()
+    arbiter = Arbiter(a_worker(is_ready=True))
+    stewardship.child_exit(arbiter, a_worker(is_ready=True))
+    stewardship.child_exit(arbiter, a_worker(failure=3))
+
+
 def test_two_workers_that_fail_side_by_side_end_it_once() -> None:
     """The second one finds the server stopping, which Gunicorn itself does not bear."""
     stewardship = Stewardship()
