@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from functools import partial
 from logging import getLogger
+from math import inf
 from multiprocessing import connection
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -76,18 +78,17 @@ class Server(MPServer):
         """Granian's own choice, which has no say."""
 
     def signal_handler_interrupt(self, sig: int, frame: FrameType | None) -> None:
-        """Let the workers drain; the second time, cut off what they run."""
+        """Begin to stop; the second time, let the workers cut off what they run.
+
+        It may be called anywhere, in the middle of a fork as well, where an error would be lost.
+        """
         if os.getpid() != self.pid:
-            # A worker that has not set its own handlers yet.
-            sys.exit(EX_SIGNALLED + sig)
+            # A worker that has no handlers of its own yet, and nothing to lose.
+            os._exit(EX_SIGNALLED + sig)
         self._signals.append(sig)
-        self._leave_service()
-        for worker in self.wrks:
-            if len(self._signals) == 1:
-                # Here, since Granian may be in the middle of replacing workers.
-                worker.terminate()
-            elif worker.inner.pid is not None and not _has_ended(worker):
-                os.kill(worker.inner.pid, signal.SIGQUIT)
+        if len(self._signals) > 1:
+            for worker in self.wrks:
+                _quit(worker)
         super().signal_handler_interrupt(sig, frame)  # type: ignore[no-untyped-call]
 
     def shutdown(self, exit_code: int = 0) -> None:
@@ -159,9 +160,14 @@ class Server(MPServer):
                 return
 
     def _end(self, worker: _Worker, *, timeout_seconds: float | None) -> None:
-        if not _has_ended(worker, timeout_seconds=timeout_seconds):
-            _log.error("Killing worker %s, which did not stop", worker.inner.pid)
-            worker.kill()
+        """Wait for a worker to stop, and kill it then; if everything is to stop, leave it."""
+        deadline = monotonic() + (inf if timeout_seconds is None else timeout_seconds)
+        while not _has_ended(worker, timeout_seconds=_POLL_SECONDS):
+            if self.interrupt_signal:
+                return
+            if monotonic() >= deadline:
+                _log.error("Killing worker %s, which did not stop", worker.inner.pid)
+                worker.kill()
         worker.join()
         self.wrks.remove(worker)
 
@@ -179,6 +185,13 @@ class Server(MPServer):
         code = worker.inner.exitcode
         _log.error("A worker can't start (%s): stopping", how_it_ended(code))
         return EX_CONFIG if code == EX_CONFIG else EX_START
+
+
+def _quit(worker: _Worker) -> None:
+    # It may have ended just now, or be about to start.
+    with suppress(ProcessLookupError, ValueError):
+        if worker.inner.pid is not None and not _has_ended(worker):
+            os.kill(worker.inner.pid, signal.SIGQUIT)
 
 
 def _has_ended(worker: _Worker, *, timeout_seconds: float | None = 0) -> bool:

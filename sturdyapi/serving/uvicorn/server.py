@@ -69,6 +69,7 @@ class Server(uvicorn.Server):
         self._has_noticed_signal = False
         self._is_used_up = False
         self._drain: Drain | None = None
+        self._deadline: threading.Timer | None = None
 
     @property
     def exit_code(self) -> int:
@@ -100,6 +101,14 @@ class Server(uvicorn.Server):
         self._supervised = False
         self.handle_exit(sig, frame)
         self.handle_exit(sig, frame)
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve on a loop of its own, until a signal says otherwise."""
+        try:
+            super().run(sockets)
+        finally:
+            if self._deadline is not None:
+                self._deadline.cancel()
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until a signal says otherwise."""
@@ -191,9 +200,9 @@ class Server(uvicorn.Server):
 
     def _give_up_after(self, seconds: float) -> None:
         """End the process when a thread does not; a parent process would kill it."""
-        timer = threading.Timer(seconds, self._give_up)
-        timer.daemon = True
-        timer.start()
+        self._deadline = threading.Timer(seconds, self._give_up)
+        self._deadline.daemon = True
+        self._deadline.start()
 
     def _give_up(self) -> None:
         _log.error("Ending without what still runs in threads: they can't be stopped")

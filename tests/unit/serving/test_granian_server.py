@@ -44,14 +44,10 @@ class Worker:
         if exit_code is not None:
             self._end.close()
         self.inner = SimpleNamespace(exitcode=exit_code, sentinel=sentinel)
-        self.was_terminated = 0
 
     def close(self) -> None:
         self._end.close()
         self.inner.sentinel.close()
-
-    def terminate(self) -> None:
-        self.was_terminated += 1
 
 
 def _end(server: Any, *workers: Worker) -> bool:
@@ -105,24 +101,37 @@ def test_a_service_without_a_worker_ends(server: Server, monkeypatch: pytest.Mon
     assert _exit_code(server, monkeypatch) == EX_CONFIG
 
 
-def test_the_first_signal_lets_workers_drain(server: Any) -> None:
-    """Workers are told that nobody takes over from them, and then to stop."""
-    server.pid = os.getpid()
+def test_workers_that_stop_with_the_service_know(
+    server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers are told that nobody takes over from them."""
     server.wrks = [Worker(is_ready=True), Worker(is_ready=True)]
-    server.signal_handler_interrupt(15, None)
-    assert [worker.was_terminated for worker in server.wrks] == [1, 1]
+    _exit_code(server, monkeypatch)
     assert all(worker.shared.leaves_service for worker in server.wrks)
+
+
+def test_a_signal_while_a_worker_is_made_is_kept(server: Any) -> None:
+    """Signals come at any moment, even when a worker has no process yet."""
+    server.pid = os.getpid()
+    server.wrks = [Worker(is_ready=False)]
+    server.wrks[0].inner.pid = None
+    server.signal_handler_interrupt(15, None)
+    server.signal_handler_interrupt(15, None)
     assert server.interrupt_signal
+    assert server.main_loop_interrupt.is_set()
 
 
-def test_a_signal_in_a_worker_ends_the_worker(server: Any) -> None:
-    """A worker has its parent's handlers for a moment, and leaves the others alone."""
+def test_a_signal_in_a_worker_ends_the_worker(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker has its parent's handlers for a moment, and ends by them at once."""
+
+    def end(code: int) -> None:
+        raise SystemExit(code)
+
+    monkeypatch.setattr(os, "_exit", end)
     server.pid = os.getppid()
-    server.wrks = [Worker(is_ready=True)]
     with pytest.raises(SystemExit) as ended:
         server.signal_handler_interrupt(15, None)
     assert ended.value.code == 128 + 15
-    assert server.wrks[0].was_terminated == 0
 
 
 def test_a_signal_to_the_whole_group_is_a_clean_end(
