@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from time import monotonic, perf_counter, sleep
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 
@@ -46,6 +46,7 @@ _UVICORN = ["uvicorn", "plain:app", "--port", "{port}"]
 _RUN = ["sturdyapi", "run", "sturdy:app", "--port", "{port}", "--workers", "1"]
 _COMMANDS = {
     "uvicorn, FastAPI": _UVICORN,
+    "uvicorn --no-access-log, FastAPI": [*_UVICORN, "--no-access-log"],
     "uvicorn, SturdyAPI": ["uvicorn", "sturdy:app", "--port", "{port}"],
     "sturdyapi run": _RUN,
     "sturdyapi run --server uvicorn": [*_RUN, "--server", "uvicorn"],
@@ -67,7 +68,7 @@ class _Client(asyncio.Protocol):
         self.is_stopped = False
         self._received = b""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: Any) -> None:
         self._transport = transport
         self._send()
 
@@ -81,7 +82,7 @@ class _Client(asyncio.Protocol):
             self._send()
 
     def _send(self) -> None:
-        if not self.is_stopped and isinstance(self._transport, asyncio.WriteTransport):
+        if not self.is_stopped:
             self._transport.write(_REQUEST)
 
 

@@ -10,6 +10,7 @@ from functools import partial
 from logging import getLogger
 from math import inf
 from multiprocessing import connection
+from queue import SimpleQueue
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -63,6 +64,7 @@ class Server(MPServer):
         self._signals: list[int] = []
         self._failure = 0
         super().__init__(*args, **kwargs)
+        self.main_loop_interrupt = _Alarm()  # type: ignore[assignment]
 
     @property
     def respawn_failed_workers(self) -> bool:
@@ -185,6 +187,34 @@ class Server(MPServer):
         code = worker.inner.exitcode
         _log.error("A worker can't start (%s): stopping", how_it_ended(code))
         return EX_CONFIG if code == EX_CONFIG else EX_START
+
+
+class _Alarm:
+    """A `threading.Event` that a signal handler may set.
+
+    One that is set while the same thread waits for it, or sets it, may wait for itself for ever.
+    """
+
+    def __init__(self) -> None:
+        self._is_set = False
+        # It may be put into while something is put into it.
+        self._rings: SimpleQueue[None] = SimpleQueue()
+
+    def set(self) -> None:
+        self._is_set = True
+        self._rings.put(None)
+
+    def is_set(self) -> bool:
+        return self._is_set
+
+    def clear(self) -> None:
+        self._is_set = False
+        while not self._rings.empty():
+            self._rings.get()
+
+    def wait(self) -> None:
+        while not self._is_set:
+            self._rings.get()
 
 
 def _quit(worker: _Worker) -> None:

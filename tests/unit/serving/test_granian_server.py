@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
+from threading import Timer
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -119,6 +121,38 @@ def test_a_signal_while_a_worker_is_made_is_kept(server: Any) -> None:
     server.signal_handler_interrupt(15, None)
     assert server.interrupt_signal
     assert server.main_loop_interrupt.is_set()
+
+
+def test_an_alarm_rings_until_it_is_cleared(server: Any) -> None:
+    """What wakes Granian's parent process keeps it awake until it has been seen to."""
+    alarm = server.main_loop_interrupt
+    for _ in range(3):
+        alarm.set()
+        alarm.set()
+        alarm.wait()
+        alarm.wait()
+        alarm.clear()
+        assert not alarm.is_set()
+    ringing = Timer(0.01, alarm.set)
+    ringing.start()
+    alarm.wait()
+    ringing.join()
+
+
+def test_signals_may_come_upon_each_other(server: Any) -> None:
+    """A signal in the middle of another one's handler, or of the wait for one, blocks nothing."""
+    server.pid = os.getpid()
+    server.wrks = []
+    before = signal.signal(signal.SIGALRM, server.signal_handler_interrupt)
+    # So often that one comes upon another.
+    signal.setitimer(signal.ITIMER_REAL, 0.0001, 0.0001)
+    try:
+        for _ in range(2000):
+            server.main_loop_interrupt.wait()
+            server.main_loop_interrupt.clear()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_a_signal_in_a_worker_ends_the_worker(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
