@@ -43,6 +43,12 @@ class Stewardship:
             signal.signal(sig, self._note)
         signal.signal(signal.SIGHUP, self._check_new_code)
 
+    def pre_fork(self, arbiter: Any, worker: DrainWorker) -> None:
+        """Look whether the service is up; then this worker is a replacement, or one more."""
+        del worker
+        if arbiter.WORKERS and all(each.shared.is_ready for each in arbiter.WORKERS.values()):
+            self._boots.all_are_ready()
+
     def child_exit(self, arbiter: Any, worker: DrainWorker) -> None:
         """Decide whether a worker that ended is replaced.
 
@@ -51,11 +57,6 @@ class Stewardship:
         """
         if self._is_halting or self._signals:
             return
-        if (
-            all(each.shared.is_ready for each in arbiter.WORKERS.values())
-            and worker.shared.is_ready
-        ):
-            self._boots.all_are_ready()
         if worker.shared.is_ready:
             return
         others_serve = any(each.shared.is_ready for each in arbiter.WORKERS.values())

@@ -11,6 +11,7 @@ when_ready = _stewardship.when_ready
 child_exit = _stewardship.child_exit
 on_exit = _stewardship.on_exit
 
+pre_fork = _stewardship.pre_fork
 post_fork = _stewardship.post_fork
 
 # X-Forwarded-Proto alone tells of https, as under every other server: a proxy that sets it may let

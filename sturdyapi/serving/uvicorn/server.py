@@ -115,8 +115,9 @@ class Server(uvicorn.Server):
         if threading.current_thread() is threading.main_thread():
             if self._supervised:
                 signal.signal(signal.SIGQUIT, self._handle_quit)
-            elif hasattr(signal, "SIGHUP"):
-                # There is nobody who could start a new process: it is one way to stop.
+            elif hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+                # There is nobody who could start a new process: it is one way to stop. Under nohup
+                # it is ignored, and stays so.
                 signal.signal(signal.SIGHUP, self.handle_exit)
         await super().serve(sockets)
 
@@ -200,6 +201,8 @@ class Server(uvicorn.Server):
 
     def _give_up_after(self, seconds: float) -> None:
         """End the process when a thread does not; a parent process would kill it."""
+        if self._deadline is not None:
+            self._deadline.cancel()
         self._deadline = threading.Timer(seconds, self._give_up)
         self._deadline.daemon = True
         self._deadline.start()
@@ -219,5 +222,7 @@ class Server(uvicorn.Server):
         running = len(self.server_state.tasks)
         _log.warning("Told to stop again: cutting off what is running (%d)", running)
         self.force_exit = True
+        if not self._supervised:
+            self._give_up_after(draining.CLOSE_SECONDS)
         for task in self.server_state.tasks:
             task.cancel()

@@ -67,7 +67,10 @@ def test_a_replacement_that_can_not_start_does_not_end_those_that_serve() -> Non
     stewardship = Stewardship()
     arbiter = Arbiter(a_worker(is_ready=True))
     stewardship.child_exit(arbiter, a_worker(is_ready=True))
-    stewardship.child_exit(arbiter, a_worker(failure=3))
+    for _ in range(3):
+        replacement = a_worker(failure=3)
+        stewardship.pre_fork(arbiter, replacement)
+        stewardship.child_exit(arbiter, replacement)
 
 
 def test_two_workers_that_fail_side_by_side_end_it_once() -> None:
