@@ -17,7 +17,15 @@ from sturdyapi.exceptions import AppLoadError, AppNotFoundError, SettingsError, 
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["FOUND_BY_DEFAULT", "Loaded", "Target", "find_target", "import_target", "load_app"]
+__all__ = [
+    "FOUND_BY_DEFAULT",
+    "Loaded",
+    "Target",
+    "attribute_of",
+    "find_target",
+    "import_target",
+    "load_app",
+]
 
 FOUND_BY_DEFAULT = ("main.py", "app.py", "api.py", "app/main.py", "app/app.py", "app/api.py")
 """Where an app is looked for when none is named; the order of the FastAPI CLI."""
@@ -68,7 +76,8 @@ def load_app(target: str | None, *, folder: Path) -> Loaded:
     found = find_target(target, folder=folder)
     module = import_target(found)
     name = found.name or _name_of_app(module)
-    app = _attribute(module, name)
+    advice = "Name the variable that holds what create_app() returned."
+    app = attribute_of(module, name, advice=advice)
     if not _is_asgi(app):
         raise AppNotFoundError(
             f"{module.__name__}:{name} is a {_kind(app)}, and no ASGI app. "
@@ -207,14 +216,23 @@ def _kind(value: object) -> str:
     return "class" if isinstance(value, type) else type(value).__name__
 
 
-def _attribute(module: ModuleType, name: str) -> object:
+def attribute_of(module: ModuleType, name: str, *, advice: str) -> object:
+    """Return what stands under a name, which may have dots.
+
+    Args:
+        module: Where to look.
+        name: Such as `app`.
+        advice: What to name instead, for the error.
+
+    Raises:
+        AppNotFoundError: There is nothing of that name.
+    """
     value: object = module
     for part in name.split("."):
         if not hasattr(value, part):
             known = [each for each in dir(value) if not each.startswith("_")]
             raise AppNotFoundError(
-                f"{module.__name__} has no '{name}'.{did_you_mean(part, known)} "
-                "Name the variable that holds what create_app() returned."
+                f"{module.__name__} has no '{name}'.{did_you_mean(part, known)} {advice}"
             )
         value = getattr(value, part)
     return value

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pydantic_settings
 
-from sturdyapi.exceptions import AppNotFoundError, SettingsError, did_you_mean
+from sturdyapi.exceptions import AppNotFoundError, SettingsError
 from sturdyapi.settings import BaseSettings
 
-from .loading import find_target, import_target
+from .loading import attribute_of, find_target, import_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     SettingsClass = type[pydantic_settings.BaseSettings]
 
 __all__ = ["loaded_classes", "settings_class_of"]
+
+_ADVICE = "Name an app or a settings class, such as main:app."
 
 
 def settings_class_of(target: str | None, *, folder: Path) -> type[BaseSettings]:
@@ -42,7 +44,7 @@ def settings_class_of(target: str | None, *, folder: Path) -> type[BaseSettings]
     if found.name is None:
         candidates = _candidates(module)
     else:
-        candidates = iter([_attribute(module, found.name)])
+        candidates = iter([attribute_of(module, found.name, advice=_ADVICE)])
     for candidate in candidates:
         if settings_class := _settings_class_in(candidate):
             return settings_class
@@ -89,19 +91,6 @@ def _candidates(module: ModuleType) -> Iterator[object]:
 def _is_app_or_settings(value: object) -> bool:
     # By name: an import of FastAPI is the app's business.
     return any(each is BaseSettings or each.__name__ == "FastAPI" for each in type(value).__mro__)
-
-
-def _attribute(module: ModuleType, name: str) -> object:
-    value: object = module
-    for part in name.split("."):
-        if not hasattr(value, part):
-            known = [each for each in dir(value) if not each.startswith("_")]
-            raise AppNotFoundError(
-                f"{module.__name__} has no '{name}'.{did_you_mean(part, known)} "
-                "Name an app or a settings class, such as main:app."
-            )
-        value = getattr(value, part)
-    return value
 
 
 def _settings_class_in(candidate: Any) -> type[BaseSettings] | None:

@@ -7,7 +7,6 @@ import multiprocessing
 import sys
 from typing import TYPE_CHECKING, Any
 
-import click
 from click.core import ParameterSource
 from granian.cli import cli as granian_command
 from granian.constants import Interfaces
@@ -16,6 +15,7 @@ from granian.http import HTTP1Settings, HTTP2Settings
 
 from sturdyapi.exceptions import EX_START, AddressError
 from sturdyapi.serving.address import free_address
+from sturdyapi.serving.options import read_options
 from sturdyapi.serving.server_log import FORMATS, ServerLog
 
 from .loading import AppLoader
@@ -92,17 +92,7 @@ def _serve(loader: AppLoader, options: dict[str, Any]) -> None:
 
 def _options_of(arguments: Sequence[str]) -> dict[str, Any]:
     """Return what Granian's own options say, by the names of its command line."""
-    try:
-        context = granian_command.make_context("granian", [*arguments])
-        for name, reason in _REFUSED.items():
-            if context.get_parameter_source(name) != ParameterSource.DEFAULT:
-                option = "--" + name.replace("_", "-")
-                raise click.UsageError(f"{option} is not on offer here: {reason}.", context)
-    except click.exceptions.Exit as ended:
-        sys.exit(ended.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+    context = read_options(granian_command, "granian", arguments, refused=_REFUSED)
     options = context.params
     if context.get_parameter_source("http1_header_read_timeout") == ParameterSource.DEFAULT:
         options["http1_header_read_timeout"] = _HEADER_MILLISECONDS

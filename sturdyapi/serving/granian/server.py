@@ -10,8 +10,7 @@ from functools import partial
 from logging import getLogger
 from math import inf
 from multiprocessing import connection
-from queue import SimpleQueue
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from granian.server.mp import MPServer
@@ -64,7 +63,7 @@ class Server(MPServer):
         self._signals: list[int] = []
         self._failure = 0
         super().__init__(*args, **kwargs)
-        self.main_loop_interrupt = _Alarm()  # type: ignore[assignment]
+        self.main_loop_interrupt = _Alarm(self)  # type: ignore[assignment]
 
     @property
     def respawn_failed_workers(self) -> bool:
@@ -190,31 +189,30 @@ class Server(MPServer):
 
 
 class _Alarm:
-    """A `threading.Event` that a signal handler may set.
+    """Wakes Granian's parent process as long as there is something to do.
 
-    One that is set while the same thread waits for it, or sets it, may wait for itself for ever.
+    In place of a `threading.Event`. A signal handler that sets one may wait for ever for the thread
+    that it has interrupted, and Granian clears one that a second signal has set just now.
     """
 
-    def __init__(self) -> None:
-        self._is_set = False
-        # It may be put into while something is put into it.
-        self._rings: SimpleQueue[None] = SimpleQueue()
+    def __init__(self, server: Server) -> None:
+        self._server = server
 
     def set(self) -> None:
-        self._is_set = True
-        self._rings.put(None)
-
-    def is_set(self) -> bool:
-        return self._is_set
+        """Do nothing: who sets it has noted why."""
 
     def clear(self) -> None:
-        self._is_set = False
-        while not self._rings.empty():
-            self._rings.get()
+        """Do nothing: who clears it sees to what there is to do."""
 
     def wait(self) -> None:
-        while not self._is_set:
-            self._rings.get()
+        while not self._is_ringing():
+            sleep(_POLL_SECONDS)
+
+    def _is_ringing(self) -> bool:
+        server = self._server
+        is_asked = server.interrupt_signal or server.reload_signal
+        is_due = server.lifetime_signal or server.rss_signal
+        return bool(is_asked or is_due or server.interrupt_children)
 
 
 def _quit(worker: _Worker) -> None:

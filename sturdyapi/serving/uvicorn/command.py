@@ -6,11 +6,10 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-import click
-from click.core import ParameterSource
 from uvicorn.main import main as uvicorn_command
 
 from sturdyapi.draining import CLOSE_SECONDS, GRACE_SECONDS
+from sturdyapi.serving.options import read_options
 from sturdyapi.serving.server_log import FORMATS, ServerLog
 
 from .config import Config
@@ -62,17 +61,7 @@ def _serve_several(config: Config, *, kill_after_seconds: float) -> int:
 
 def _options_of(arguments: Sequence[str]) -> dict[str, Any]:
     """Return what Uvicorn's own options say, as keywords of its configuration."""
-    try:
-        context = uvicorn_command.make_context("uvicorn", [*arguments])
-        for name, reason in _REFUSED.items():
-            if context.get_parameter_source(name) != ParameterSource.DEFAULT:
-                option = "--" + name.replace("_", "-")
-                raise click.UsageError(f"{option} is not on offer here: {reason}.", context)
-    except click.exceptions.Exit as ended:
-        sys.exit(ended.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+    context = read_options(uvicorn_command, "uvicorn", arguments, refused=_REFUSED)
     options: dict[str, Any] = context.params
     folder = options.pop("app_dir")
     if folder is not None:

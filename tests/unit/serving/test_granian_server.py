@@ -120,23 +120,26 @@ def test_a_signal_while_a_worker_is_made_is_kept(server: Any) -> None:
     server.signal_handler_interrupt(15, None)
     server.signal_handler_interrupt(15, None)
     assert server.interrupt_signal
-    assert server.main_loop_interrupt.is_set()
 
 
-def test_an_alarm_rings_until_it_is_cleared(server: Any) -> None:
-    """What wakes Granian's parent process keeps it awake until it has been seen to."""
-    alarm = server.main_loop_interrupt
-    for _ in range(3):
-        alarm.set()
-        alarm.set()
-        alarm.wait()
-        alarm.wait()
-        alarm.clear()
-        assert not alarm.is_set()
-    ringing = Timer(0.01, alarm.set)
-    ringing.start()
-    alarm.wait()
-    ringing.join()
+@pytest.mark.parametrize(
+    "reason", ["interrupt_signal", "reload_signal", "lifetime_signal", "rss_signal"]
+)
+def test_what_is_to_be_done_is_not_forgotten(server: Any, reason: str) -> None:
+    """Granian's parent process stays awake until it has seen to what it was woken for."""
+    setattr(server, reason, True)
+    server.main_loop_interrupt.clear()
+    server.main_loop_interrupt.wait()
+
+
+def test_the_end_of_a_worker_wakes_its_parent(server: Any) -> None:
+    """The parent process sleeps until a worker ends, for one."""
+    ended = Timer(0.01, server.interrupt_children.append, [0])
+    ended.start()
+    server.main_loop_interrupt.wait()
+    ended.join()
+    assert server.interrupt_children == [0]
+    server.interrupt_children.clear()
 
 
 def test_signals_may_come_upon_each_other(server: Any) -> None:
@@ -147,8 +150,9 @@ def test_signals_may_come_upon_each_other(server: Any) -> None:
     # So often that one comes upon another.
     signal.setitimer(signal.ITIMER_REAL, 0.0001, 0.0001)
     try:
-        for _ in range(2000):
+        for _ in range(20):
             server.main_loop_interrupt.wait()
+            server.interrupt_signal = False
             server.main_loop_interrupt.clear()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
