@@ -143,8 +143,9 @@ class AsgiDrainWorker(DrainWorker, ASGIWorker):
             self._set_handler(sig, handle)
 
     def _set_handler(self, sig: int, handle: Callable[[], object]) -> None:
-        # By the standard way: a uvloop that does not run yet forgets what comes.
-        self.loop.remove_signal_handler(sig)
+        # In both ways: in place of Gunicorn's handler, and because a uvloop that does not run yet
+        # forgets what comes.
+        self.loop.add_signal_handler(sig, handle)
         signal.signal(sig, lambda *_: self.loop.call_soon_threadsafe(handle))
 
     def handle_exit_signal(self) -> None:

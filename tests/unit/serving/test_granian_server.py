@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
 from threading import Timer
 from types import SimpleNamespace
@@ -140,23 +139,6 @@ def test_the_end_of_a_worker_wakes_its_parent(server: Any) -> None:
     ended.join()
     assert server.interrupt_children == [0]
     server.interrupt_children.clear()
-
-
-def test_signals_may_come_upon_each_other(server: Any) -> None:
-    """A signal in the middle of another one's handler, or of the wait for one, blocks nothing."""
-    server.pid = os.getpid()
-    server.wrks = []
-    before = signal.signal(signal.SIGALRM, server.signal_handler_interrupt)
-    # So often that one comes upon another.
-    signal.setitimer(signal.ITIMER_REAL, 0.0001, 0.0001)
-    try:
-        for _ in range(20):
-            server.main_loop_interrupt.wait()
-            server.interrupt_signal = False
-            server.main_loop_interrupt.clear()
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def test_a_signal_in_a_worker_ends_the_worker(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
