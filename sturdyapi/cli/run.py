@@ -99,11 +99,11 @@ def run(
     from sturdyapi.serving.server_log import ServerLog  # noqa: PLC0415
 
     known = _known_server(server)
-    _refuse_own_options(options or ())
     if target and target.startswith("-"):
         # `sturdyapi run -- --option`: the app is looked for.
         options = [target, *(options or [])]
         target = None
+    _refuse_own_options(options or ())
     loaded = load_app(target, folder=app_dir)
     plan, count = make_plan(
         loaded.app,

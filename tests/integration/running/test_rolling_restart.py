@@ -85,6 +85,26 @@ async def test_workers_are_replaced_in_place(name: str, run: Run, record_propert
     assert await asyncio.to_thread(server.end) == 0
 
 
+async def test_workers_that_are_recycled_lose_nothing(run: Run, record_property: Record) -> None:
+    """Trap 112: a worker that has served its number of requests makes room, under load."""
+    limit = ("--", "--max-requests", "80", "--max-requests-jitter", "40")
+    server = run(SERVERS["gunicorn"], *limit, settings=SHUTDOWN)
+    await asyncio.to_thread(server.wait_until_ready)
+    load = Load(lambda: server.port)
+    async with load.running() as tally:
+        await eventually(lambda: _have_been_recycled(server))
+        await load.answered(REQUESTS_OF_A_STEP)
+
+    record_property(FIGURES, f"recycled|gunicorn|{tally.figures}")
+    _expect_no_loss(tally)
+    assert await asyncio.to_thread(server.end) == 0
+
+
+async def _have_been_recycled(server: Running) -> bool:
+    assert server.process.poll() is None, server.output
+    return sum("requests served" in message for message in server.messages) >= 3
+
+
 async def _are_replaced(server: Running, kind: Kind) -> bool:
     assert server.process.poll() is None, server.output
     messages = server.messages

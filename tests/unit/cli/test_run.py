@@ -87,6 +87,32 @@ def test_a_port_in_use_is_one_line(folder: Path) -> None:
     )
 
 
+def test_where_to_listen_may_be_the_server_s_own_option(folder: Path) -> None:
+    """With a socket of the user's own, the port of the settings is not looked at."""
+    ended = run(folder, "--print", "--", "--bind", "unix:/run/shop.sock")
+    assert ended.stdout.count("--bind") == 1
+    assert ended.stdout.endswith(" --bind unix:/run/shop.sock\n")
+
+
+def test_an_option_of_the_command_is_refused_behind_the_dashes(folder: Path) -> None:
+    """A number of workers that only the server knows would make what is told untrue."""
+    ended = run(folder, "--print", "--", "--workers=8")
+    assert ended.returncode == 2
+    assert ended.stderr == (
+        "--workers stands behind --, and is an option of `sturdyapi run` itself. "
+        "Write it in front: --workers NUMBER.\n"
+    )
+
+
+def test_a_password_in_an_error_of_the_app_is_masked(folder: Path) -> None:
+    """The text of an error may hold a URL: its user and password are not shown."""
+    (folder / "main.py").write_text("raise RuntimeError('no answer: postgres://u:hunter2@h/db')")
+    ended = run(folder, "main:app")
+    assert ended.returncode == 3
+    assert "no answer: postgres://***@h/db" in ended.stderr
+    assert "hunter2" not in ended.stderr
+
+
 def test_an_address_of_another_machine_is_one_line(folder: Path) -> None:
     """Nothing can listen on an address that this machine does not have."""
     ended = run(folder, "--host", "192.0.2.1", "--port", "0")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from starlette.middleware.gzip import GZipMiddleware
 
 from sturdyapi import BaseSettings, create_app
 from sturdyapi.contrib.postgres import Postgres
@@ -50,6 +51,19 @@ def test_an_app_of_plain_fastapi_is_served_by_the_environment(
     monkeypatch.setenv("PORT", "9001")
     plan, _ = planned(FastAPI())
     assert plan.port == 9001
+
+
+def test_an_app_inside_of_middleware_is_found() -> None:
+    """What is wrapped around an app does not hide its settings."""
+    plan, _ = planned(GZipMiddleware(app_with(port=9002)))
+    assert plan.port == 9002
+
+
+def test_an_app_of_plain_fastapi_has_no_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody can see an app without our readiness leave service: waiting would be in vain."""
+    monkeypatch.setenv("FASTAPI_ENV", "production")
+    plan, _ = planned(FastAPI())
+    assert (plan.delay_seconds, plan.stop_seconds) == (0, 24)
 
 
 def test_no_more_workers_than_the_connection_budget_allows() -> None:
