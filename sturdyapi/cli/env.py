@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .parameters import AppDir  # noqa: TC001 - typer reads the annotations
+
 if TYPE_CHECKING:
     from sturdyapi.settings import BaseSettings
 
@@ -37,9 +39,7 @@ def env(
     check: Annotated[
         bool, typer.Option("--check", help="Say what is wrong with .env.example and .env.")
     ] = False,
-    app_dir: Annotated[
-        Path, typer.Option(metavar="DIR", help="Where the app is imported from.")
-    ] = Path(),
+    app_dir: AppDir = Path(),
 ) -> None:
     """Print or write .env.example, or check it and .env.
 

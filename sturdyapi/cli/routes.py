@@ -12,6 +12,7 @@ import typer
 from sturdyapi.exceptions import AppNotFoundError
 
 from .loading import load_app
+from .parameters import App, AppDir  # noqa: TC001 - typer reads the annotations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,20 +32,10 @@ _WRITING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
 def routes(
-    target: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="APP", help="The app: main:app, or main.py. Looked for if not named."
-        ),
-    ] = None,
+    target: App = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print a list of objects.")] = False,
-    app_dir: Annotated[
-        Path,
-        typer.Option(
-            metavar="DIR", exists=True, file_okay=False, help="Where the app is imported from."
-        ),
-    ] = Path(),
+    app_dir: AppDir = Path(),
 ) -> None:
     """List the routes of an app, and what stands before each.
 

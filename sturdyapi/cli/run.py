@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from importlib.util import find_spec
@@ -17,6 +18,7 @@ from sturdyapi.serving.address import free_address
 from sturdyapi.serving.lines import SERVERS
 
 from .loading import load_app
+from .parameters import App, AppDir  # noqa: TC001 - typer reads the annotations
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,48 +47,45 @@ _OWN_OPTIONS = {
 }
 """Options that servers have as well, and what to write instead."""
 _DEFAULT_SERVER = "uvicorn" if sys.platform == "win32" else "gunicorn"
+_SECRET_OPTION = re.compile(r"--[a-z-]*(?:password|secret|token)[a-z-]*")
+_MASK = "***"
 _log = getLogger("sturdyapi.run")
+
+_Options = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="-- SERVER OPTIONS", help="Of the server's own; they win."),
+]
+_Server = Annotated[str, typer.Option(help=f"One of {', '.join(SERVERS)}.", show_default=True)]
+_Host = Annotated[
+    str | None, typer.Option(help="Address to listen on. Default: the setting BIND_HOST.")
+]
+_Port = Annotated[
+    int | None,
+    typer.Option(min=0, max=65535, help="TCP port. Default: the setting PORT. 0: any."),
+]
+_Workers = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N|auto|2n+1",
+        help="Processes. Default: the setting WORKERS, or auto: one per CPU of the container, "
+        "and no more than CONNECTION_BUDGET allows; with --server uvicorn: 1.",
+    ),
+]
+_OnlyPrint = Annotated[
+    bool, typer.Option("--print", help="Show the line that would be executed, and end.")
+]
 
 
 def run(
-    target: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="APP", help="The app: main:app, or main.py. Looked for if not named."
-        ),
-    ] = None,
-    options: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="-- SERVER OPTIONS", help="Of the server's own; they win."),
-    ] = None,
+    target: App = None,
+    options: _Options = None,
     *,
-    server: Annotated[
-        str, typer.Option(help=f"One of {', '.join(SERVERS)}.", show_default=True)
-    ] = _DEFAULT_SERVER,
-    host: Annotated[
-        str | None, typer.Option(help="Address to listen on. Default: the setting BIND_HOST.")
-    ] = None,
-    port: Annotated[
-        int | None,
-        typer.Option(min=0, max=65535, help="TCP port. Default: the setting PORT. 0: any."),
-    ] = None,
-    workers: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N|auto|2n+1",
-            help="Processes. Default: the setting WORKERS, or auto: one per CPU of the container, "
-            "and no more than CONNECTION_BUDGET allows; with --server uvicorn: 1.",
-        ),
-    ] = None,
-    app_dir: Annotated[
-        Path,
-        typer.Option(
-            metavar="DIR", exists=True, file_okay=False, help="Where the app is imported from."
-        ),
-    ] = Path(),
-    only_print: Annotated[
-        bool, typer.Option("--print", help="Show the line that would be executed, and end.")
-    ] = False,
+    server: _Server = _DEFAULT_SERVER,
+    host: _Host = None,
+    port: _Port = None,
+    workers: _Workers = None,
+    app_dir: AppDir = Path(),
+    only_print: _OnlyPrint = False,
 ) -> None:
     """Serve an app in production.
 
@@ -147,6 +146,19 @@ class _Line(NamedTuple):
         variables = [f"{name}={shlex.quote(value)}" for name, value in self.environment.items()]
         return " ".join([*variables, shlex.join(self.words)])
 
+    def without_secrets(self) -> _Line:
+        """Return the line as a log may hold it: no password of a private key."""
+        words = list(self.words)
+        for position, word in enumerate(words):
+            name, is_joined, _ = word.partition("=")
+            if not _SECRET_OPTION.fullmatch(name):
+                continue
+            if is_joined:
+                words[position] = f"{name}={_MASK}"
+            elif position + 1 < len(words):
+                words[position + 1] = _MASK
+        return self._replace(words=words)
+
     def execute(self) -> None:
         """Become the server: the same process, so that it gets the signals."""
         for stream in (sys.stdout, sys.stderr):
@@ -187,4 +199,4 @@ def _tell(plan: Plan, workers: Workers, line: _Line) -> None:
         "A stop takes up to %d s: let what runs this process wait longer before it kills",
         plan.stop_seconds,
     )
-    _log.info("%s", line.text)
+    _log.info("%s", line.without_secrets().text)

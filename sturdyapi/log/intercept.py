@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import warnings
+from asyncio import CancelledError
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from starlette.requests import ClientDisconnect
 from starlette.websockets import WebSocketDisconnect
 
+from sturdyapi import draining
 from sturdyapi.context import context_fields
 
 from .callers import is_called_from
@@ -206,6 +208,9 @@ def _is_told_elsewhere(record: logging.LogRecord, error: BaseException | None) -
     # uvicorn's access lines of websockets, query string and all, come from its error logger.
     if error is None:
         return "WebSocket %s" in str(record.msg)
+    # A stop has cut it off, and told so.
+    if isinstance(error, CancelledError) and draining.current() is not None:
+        return True
     # An endpoint that did not catch its client's leaving has not failed.
     return isinstance(error, ClientDisconnect | WebSocketDisconnect) or is_logged(error)
 

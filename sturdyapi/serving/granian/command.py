@@ -13,6 +13,7 @@ from granian.constants import Interfaces
 from granian.errors import FatalError
 from granian.http import HTTP1Settings, HTTP2Settings
 
+from sturdyapi.draining import CLOSE_SECONDS, GRACE_SECONDS
 from sturdyapi.exceptions import EX_START, AddressError
 from sturdyapi.serving.address import free_address
 from sturdyapi.serving.options import read_options
@@ -62,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     loader = AppLoader(
         options.pop("app"),
         trusted_proxies=own.trusted_proxies.split(","),
+        grace_seconds=_grace_seconds(options["workers_kill_timeout"]),
         server_log=server_log,
         is_factory=options.pop("factory"),
     )
@@ -72,6 +74,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(error.exit_code)
     except FatalError:  # Granian has told it
         sys.exit(EX_START)
+
+
+def _grace_seconds(kill_after_seconds: int | None) -> float:
+    if kill_after_seconds is None:
+        return GRACE_SECONDS
+    return float(max(0, kill_after_seconds - CLOSE_SECONDS))
 
 
 def _serve(loader: AppLoader, options: dict[str, Any]) -> None:

@@ -9,7 +9,6 @@ from uvicorn.importer import ImportFromStringError, import_from_string
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from sturdyapi.serving.app_import import importing_app
-from sturdyapi.serving.asgi import nameless
 
 from .served import ServedApp
 
@@ -30,6 +29,7 @@ class AppLoader:
         app: str,
         *,
         trusted_proxies: Sequence[str],
+        grace_seconds: float,
         server_log: ServerLog,
         is_factory: bool = False,
     ) -> None:
@@ -38,11 +38,13 @@ class AppLoader:
         Args:
             app: Such as `main:app`.
             trusted_proxies: Addresses and networks whose X-Forwarded headers are believed.
+            grace_seconds: What requests get to finish if no app of ours says how much.
             server_log: For the lines of an app that has none of its own.
             is_factory: What is loaded is called to get the app.
         """
         self._app = app
         self._trusted_proxies = trusted_proxies
+        self._grace_seconds = grace_seconds
         self._server_log = server_log
         self._is_factory = is_factory
 
@@ -54,5 +56,5 @@ class AppLoader:
             app = import_from_string(self._app)
             if self._is_factory:
                 app = app()
-        served: Any = ServedApp(nameless(app), shared)
+        served: Any = ServedApp(app, shared, grace_seconds=self._grace_seconds)
         return ProxyHeadersMiddleware(served, trusted_hosts=[*self._trusted_proxies])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from logging import getLogger
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect
 from starlette.websockets import WebSocketDisconnect
@@ -14,11 +16,12 @@ from starlette.websockets import WebSocketDisconnect
 from sturdyapi import draining
 from sturdyapi.exceptions import EX_START
 from sturdyapi.log.errors import is_logged
+from sturdyapi.serving.asgi import DrainedApp
 
 from .loop import DrainLoop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -30,8 +33,7 @@ _NOTICE_SECONDS = 0.1
 """A signal to a whole group may reach a worker before the parent, who knows what it is for."""
 _CANCEL_SECONDS = 2.0
 """What cancelled requests get to clean up."""
-_RESTART = 1012
-"""What a websocket is closed with: the client is to come back."""
+_POLL_SECONDS = 1.0
 _log = getLogger("sturdyapi.serving")
 
 
@@ -43,12 +45,17 @@ class ServedApp:
     whoever is still connected.
     """
 
-    def __init__(self, app: ASGIApp, shared: Shared) -> None:
-        """Take the app, and the memory in which the parent process reads that it serves."""
-        self._app = app
+    def __init__(self, app: ASGIApp, shared: Shared, *, grace_seconds: float) -> None:
+        """Make one.
+
+        Args:
+            app: What is served.
+            shared: Memory in which the parent process reads that it is.
+            grace_seconds: What requests get to finish if no app of ours says how much.
+        """
+        self._app = DrainedApp(app)
         self._shared = shared
-        self._calls = _Calls()
-        self._sockets = _WebSockets()
+        self._grace_seconds = grace_seconds
         self._leaving: asyncio.Task[None] | None = None
         self._is_cut_off = asyncio.Event()
         self._must_close = asyncio.Event()
@@ -57,8 +64,6 @@ class ServedApp:
         """Serve a request, a websocket, or the lifespan."""
         if scope["type"] == "lifespan":
             await self._serve_lifespan(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await self._serve(scope, self._sockets.receiver(receive, send), send)
         else:
             await self._serve(scope, receive, send)
 
@@ -78,11 +83,11 @@ class ServedApp:
     async def _leave(self, close_sockets: Callable[[], object]) -> None:
         await self._pass(_NOTICE_SECONDS)
         drain = draining.begin(
-            grace_seconds=draining.GRACE_SECONDS, leaves_service=self._shared.leaves_service
+            grace_seconds=self._grace_seconds, leaves_service=self._shared.leaves_service
         )
         _log.info("SIGTERM: %s", drain)
         await self._pass(drain.delay_seconds)
-        self._sockets.close()
+        self._app.sockets.close()
         close_sockets()
         await self._pass(drain.grace_seconds)
         await self._cut_off()
@@ -94,14 +99,13 @@ class ServedApp:
 
     async def _cut_off(self) -> None:
         self._is_cut_off.set()
-        _log.warning("Cutting off what is running (%d)", len(self._calls))
-        await self._calls.cancel(timeout_seconds=_CANCEL_SECONDS)
+        _log.warning("Cutting off what is running (%d)", len(self._app.calls))
+        await self._app.calls.cancel(timeout_seconds=_CANCEL_SECONDS)
         self._must_close.set()
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            with self._calls.one_more():
-                await self._app(scope, receive, send)
+            await self._app(scope, receive, send)
         except Exception as error:
             if not _is_told(error):
                 raise
@@ -121,6 +125,7 @@ class ServedApp:
         loop = asyncio.get_running_loop()
         if isinstance(loop, DrainLoop):
             loop.leaver = self
+        watch = asyncio.ensure_future(_end_without_parent(os.getppid()))
         try:
             await self._app(scope, receive_late, send_noted)
         except Exception:
@@ -130,6 +135,8 @@ class ServedApp:
             await send_noted({"type": "lifespan.startup.complete"})
             await receive_late()
             await send_noted({"type": "lifespan.shutdown.complete"})
+        finally:
+            watch.cancel()
 
     async def _receive_end(self, receive: Receive) -> Message:
         """Return when the app is to close: nothing runs any more, or is waited for."""
@@ -144,7 +151,7 @@ class ServedApp:
         while (await receive())["type"] != "lifespan.shutdown":
             pass  # an app without a lifespan has left the first message
         # Granian does not wait for what an app does after the response.
-        await self._calls.all_ended()
+        await self._app.calls.all_ended()
 
     async def _note(self, kind: str) -> None:
         if kind == "lifespan.startup.complete":
@@ -156,79 +163,17 @@ class ServedApp:
             await _end_process(0)
 
 
-class _Calls:
-    """The requests and websockets that run."""
-
-    def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._is_idle = asyncio.Event()
-        self._is_idle.set()
-
-    def __len__(self) -> int:
-        return len(self._tasks)
-
-    @contextmanager
-    def one_more(self) -> Iterator[None]:
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("A call runs in a task.")
-        self._tasks.add(task)
-        self._is_idle.clear()
-        try:
-            yield
-        finally:
-            self._tasks.remove(task)
-            if not self._tasks:
-                self._is_idle.set()
-
-    async def all_ended(self) -> None:
-        await self._is_idle.wait()
-
-    async def cancel(self, *, timeout_seconds: float) -> None:
-        for task in self._tasks:
-            task.cancel()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self.all_ended(), timeout_seconds)
-
-
-class _WebSockets:
-    """The websockets that wait for a message of their clients."""
-
-    def __init__(self) -> None:
-        self._waiting: set[Any] = set()
-        self._are_closed = asyncio.Event()
-
-    def receiver(self, receive: Receive, send: Send) -> Receive:
-        """Return a way to receive that ends when the service does."""
-
-        async def receive_until_end() -> Message:
-            if not self._are_closed.is_set():
-                message: Any = receive()
-                self._waiting.add(message)
-                try:
-                    return await message  # type: ignore[no-any-return]
-                except asyncio.CancelledError:
-                    if not self._are_closed.is_set():
-                        raise
-                finally:
-                    self._waiting.remove(message)
-            with suppress(Exception):
-                await send({"type": "websocket.close", "code": _RESTART})
-            return {"type": "websocket.disconnect", "code": _RESTART}
-
-        return receive_until_end
-
-    def close(self) -> None:
-        """Tell clients and apps that the service restarts."""
-        self._are_closed.set()
-        for message in self._waiting:
-            # Granian can't send a last frame while it waits for one of the client's.
-            message.cancel()
-
-
 def _is_told(error: Exception) -> bool:
     """Tell whether there is a line for an error already, or none is due."""
     return isinstance(error, ClientDisconnect | WebSocketDisconnect) or is_logged(error)
+
+
+async def _end_without_parent(parent: int) -> None:
+    """Stop the worker when its parent has been killed: it would hold the address for ever."""
+    while os.getppid() == parent:  # noqa: ASYNC110 - nobody tells
+        await asyncio.sleep(_POLL_SECONDS)
+    _log.error("The parent process is gone: stopping")
+    signal.raise_signal(signal.SIGTERM)
 
 
 async def _end_process(exit_code: int) -> None:

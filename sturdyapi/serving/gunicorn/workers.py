@@ -18,7 +18,7 @@ from uvicorn_worker import UvicornWorker  # type: ignore[import-untyped]
 from sturdyapi import draining
 from sturdyapi.exceptions import EX_CONFIG, EX_START
 from sturdyapi.serving.app_import import importing_app
-from sturdyapi.serving.asgi import Calls, WebSockets, nameless
+from sturdyapi.serving.asgi import DrainedApp
 from sturdyapi.serving.shared import Shared
 from sturdyapi.serving.uvicorn.server import Server
 
@@ -118,9 +118,8 @@ class AsgiDrainWorker(DrainWorker, ASGIWorker):
     def load_wsgi(self) -> None:
         """Import the app, and believe the proxies that are trusted, as Uvicorn does."""
         super().load_wsgi()
-        self._sockets = WebSockets(nameless(self.asgi))
-        self._calls = Calls(self._sockets)
-        app: Any = self._calls
+        self._drained = DrainedApp(self.asgi)
+        app: Any = self._drained
         self.asgi = ProxyHeadersMiddleware(app, trusted_hosts=self.cfg.forwarded_allow_ips)
 
     def run(self) -> None:
@@ -171,11 +170,11 @@ class AsgiDrainWorker(DrainWorker, ASGIWorker):
         self.cfg.set("graceful_timeout", math.ceil(drain.grace_seconds))
         if self.shared.is_ready:
             await asyncio.sleep(drain.delay_seconds)
-        self._sockets.close()
+        self._drained.sockets.close()
         self.alive = False
         while True:
             self.notify()
             await asyncio.sleep(_BEAT_SECONDS)
-            if self._calls.idle_seconds > _IDLE_SECONDS:
+            if self._drained.calls.idle_seconds > _IDLE_SECONDS:
                 # Gunicorn waits for those who keep a connection and have never sent a request.
                 self.nr_conns = 0

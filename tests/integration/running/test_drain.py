@@ -205,6 +205,7 @@ async def test_a_second_signal_cuts_the_drain_short(run: Run, kind: Kind) -> Non
         code = await asyncio.to_thread(server.wait_for_end)
 
     assert code == 128 + signal.SIGINT, server.output
+    assert "CancelledError" not in server.output
     assert server.messages.count("closed") == kind.workers
     assert server.survivors() == []
 

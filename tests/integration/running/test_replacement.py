@@ -88,7 +88,7 @@ def test_new_code_that_is_broken_is_not_taken(server: Running, tmp_path: Path) -
     assert server.end() == 0
 
 
-@pytest.mark.parametrize("name", [name for name in SEVERAL if name != "granian"])
+@pytest.mark.parametrize("name", SEVERAL)
 def test_workers_without_a_parent_end(name: str, kind: Kind, run: Run) -> None:
     """A parent that was killed leaves no worker behind that would hold the address."""
     server = run(kind, settings=shutdown()).wait_until_ready()

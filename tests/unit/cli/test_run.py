@@ -104,6 +104,18 @@ def test_an_option_of_the_command_is_refused_behind_the_dashes(folder: Path) -> 
     )
 
 
+@pytest.mark.parametrize("given", [["--ssl-keyfile-password", "hunter2"], ["--key-secret=hunter2"]])
+def test_a_password_of_a_key_is_not_in_the_log(folder: Path, given: list[str]) -> None:
+    """The line that is told has no password; the line that is executed has."""
+    ends_with = "7 if 'hunter2' in str(line) else 0"
+    program = f"{APP}import os\nos.execve = lambda *line: os._exit({ends_with})\n"
+    (folder / "main.py").write_text(program)
+    ended = run(folder, "main:app", "--port", "0", "--", *given)
+    assert ended.returncode == 7
+    assert "hunter2" not in ended.stdout + ended.stderr
+    assert "***" in ended.stdout + ended.stderr
+
+
 def test_a_password_in_an_error_of_the_app_is_masked(folder: Path) -> None:
     """The text of an error may hold a URL: its user and password are not shown."""
     (folder / "main.py").write_text("raise RuntimeError('no answer: postgres://u:hunter2@h/db')")

@@ -62,6 +62,7 @@ def test_the_line_of_run_is_taken(line: Line) -> None:
     assert vars(line.loader) | {"_server_log": None} == {
         "_app": "main:app",
         "_trusted_proxies": ["10.0.0.0/8", "192.168.0.1"],
+        "_grace_seconds": 25.0,
         "_server_log": None,
         "_is_factory": True,
     }
@@ -245,7 +246,7 @@ def test_an_app_becomes_the_leaver_of_its_loop(loop: DrainLoop) -> None:
 
     async def send(message: Message) -> None: ...
 
-    served = ServedApp(app, Shared())
+    served = ServedApp(app, Shared(), grace_seconds=1)
     loop.run_until_complete(served({"type": "lifespan"}, asyncio.Queue().get, send))
 
 
@@ -266,7 +267,11 @@ def _load(program: str, folder: Path, monkeypatch: pytest.MonkeyPatch, **options
     monkeypatch.setattr(ServerLog, "begin", lambda _: None)
     server_log = ServerLog(format="json", level="info")
     loader = AppLoader(
-        f"{module}:app", trusted_proxies=["127.0.0.1"], server_log=server_log, **options
+        f"{module}:app",
+        trusted_proxies=["127.0.0.1"],
+        grace_seconds=1,
+        server_log=server_log,
+        **options,
     )
     return loader(Shared())
 

@@ -72,7 +72,7 @@ class Server:
 
     def __init__(self, app: Any) -> None:
         self.shared = Shared()
-        self.app = ServedApp(app, self.shared)
+        self.app = ServedApp(app, self.shared, grace_seconds=draining.GRACE_SECONDS)
         self.events: asyncio.Queue[Message] = asyncio.Queue()
         self.sent: asyncio.Queue[str] = asyncio.Queue()
         self.closed = 0
@@ -294,7 +294,7 @@ async def test_a_client_that_leaves_is_no_error(error: Exception) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         raise error
 
-    await Server(app).call(HTTP)
+    assert await Server(app).call(HTTP) is None
 
 
 async def test_an_error_that_nobody_has_told_is_granians() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from threading import Timer
+from threading import Thread, Timer
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,9 @@ from sturdyapi.serving.shared import Shared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+TIMEOUT_SECONDS = 10.0
+"""Many times what the slowest step needs."""
 
 
 @pytest.fixture
@@ -128,7 +131,10 @@ def test_what_is_to_be_done_is_not_forgotten(server: Any, reason: str) -> None:
     """Granian's parent process stays awake until it has seen to what it was woken for."""
     setattr(server, reason, True)
     server.main_loop_interrupt.clear()
-    server.main_loop_interrupt.wait()
+    waiting = Thread(target=server.main_loop_interrupt.wait, daemon=True)
+    waiting.start()
+    waiting.join(TIMEOUT_SECONDS)
+    assert not waiting.is_alive()
 
 
 def test_the_end_of_a_worker_wakes_its_parent(server: Any) -> None:
