@@ -33,6 +33,7 @@ from starlette.routing import Host, Mount, Route, WebSocketRoute
 from sturdyapi.apidocs import DocsGate
 from sturdyapi.app import SturdyAPI
 from sturdyapi.ownership import ownership_of
+from sturdyapi.serving.asgi import layers_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,9 +46,6 @@ Lane = Literal["loop", "thread", "socket", "app"]
 """Where an endpoint runs: on the event loop, in a thread of the pool, as a websocket, or in another
 ASGI app, which decides for itself.
 """
-
-_MAX_LAYERS = 32
-"""Middleware around an app, through which it is looked for."""
 
 _DOCS = DocsGate(access=True, explicit=False, overrides_provider=None)
 _GIVES_USER = re.compile(
@@ -98,12 +96,8 @@ def facts_of(app: Any) -> list[RouteFacts]:
 
 def with_routes(app: object) -> Any:
     """Return the app that has the routes, inside of the middleware around it; `None` if none."""
-    inner: Any = app
-    for _ in range(_MAX_LAYERS):
-        if isinstance(getattr(inner, "routes", None), list):
-            return inner
-        inner = getattr(inner, "app", None)
-    return None
+    layers = layers_of(app)
+    return next((each for each in layers if isinstance(getattr(each, "routes", None), list)), None)
 
 
 # The walk.

@@ -12,10 +12,12 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["Calls", "DrainedApp", "WebSockets", "nameless_send"]
+__all__ = ["Calls", "DrainedApp", "WebSockets", "layers_of", "nameless_send"]
 
 _RESTART = 1012
 """What a websocket is closed with: the client is to come back."""
+
+_MAX_LAYERS = 32
 
 
 class Calls:
@@ -122,6 +124,16 @@ class DrainedApp:
             send = nameless_send(send)
         with self.calls.one_more():
             await self._app(scope, receive, send)
+
+
+def layers_of(app: object) -> Iterator[Any]:
+    """Yield an app and what is inside of it, as far as middleware tells: its `app`."""
+    inner: Any = app
+    for _ in range(_MAX_LAYERS):
+        if inner is None:
+            return
+        yield inner
+        inner = getattr(inner, "app", None)
 
 
 def nameless_send(send: Send) -> Send:

@@ -9,6 +9,7 @@ from sturdyapi.exceptions import CommandError
 from sturdyapi.resources import Adapter, ResourceRegistry
 from sturdyapi.settings import BaseSettings
 
+from .asgi import layers_of
 from .capacity import choose_workers, cpu_limit
 from .lines import Plan
 
@@ -71,10 +72,10 @@ def make_plan(
 
 def _made_by_us(app: object) -> Any:
     """Return the app that `create_app()` made, inside of what is wrapped around it, or `None`."""
-    inner: Any = app
-    while inner is not None and not isinstance(getattr(inner, "settings", None), BaseSettings):
-        inner = getattr(inner, "app", None)
-    return inner
+    for layer in layers_of(app):
+        if isinstance(getattr(layer, "settings", None), BaseSettings):
+            return layer
+    return None
 
 
 def _requested(

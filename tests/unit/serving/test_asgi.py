@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sturdyapi.serving.asgi import DrainedApp
+from sturdyapi.serving.asgi import DrainedApp, layers_of
 
 if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
@@ -49,6 +49,18 @@ async def test_what_runs_is_counted() -> None:
         await asyncio.gather(*calls)
         assert len(app.calls) == 0
         assert app.calls.idle_seconds >= 0
+
+
+def test_an_app_around_itself_has_an_end() -> None:
+    """Whatever an object calls its `app`, looking inside comes to an end."""
+
+    class Odd:
+        app: object
+
+    odd = Odd()
+    odd.app = odd
+    assert list(layers_of(None)) == []
+    assert 1 < len(list(layers_of(odd))) < 100
 
 
 async def test_a_lifespan_is_no_call() -> None:
